@@ -1,0 +1,59 @@
+"""What the data stage hands on: a packed dataset, its DVC version, and its pixels as a memory map."""
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class Split(enum.IntEnum):
+    """Where an image belongs; the integers stand in `PixelMap.splits`."""
+
+    TRAIN = 0
+    VALIDATION = 1
+    TEST = 2
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A packed dataset: Parquet shards and a manifest in `folder`.
+
+    `digest` is the SHA-256 over the sorted (image sha256, label, split); `counts` maps a split's name
+    to the number of images of each class, in the order of `classes`; `quarantined` counts bad rows by reason.
+    """
+
+    folder: Path
+    digest: str
+    classes: tuple[str, ...]
+    counts: dict[str, tuple[int, ...]]
+    shards: tuple[str, ...]
+    quarantined: dict[str, int]
+
+    @property
+    def size(self) -> int:
+        """The number of images."""
+        return sum(map(sum, self.counts.values()))
+
+
+@dataclass(frozen=True)
+class DatasetVersion:
+    """A dataset that DVC can restore: `dvc_text` is its .dvc file, `dvc_md5` the folder's md5 in it."""
+
+    dataset: Dataset
+    dvc_md5: str
+    dvc_text: str
+    remote: str
+
+
+@dataclass(frozen=True)
+class PixelMap:
+    """A dataset's images as `.npy` memory maps in `folder`, one row an image, sorted by (sha256, split, label).
+
+    images.npy (N, channels, size_px, size_px) uint8, labels.npy (N,) int64, splits.npy (N,) uint8 of `Split`,
+    ids.npy (N,) S64: the images' SHA-256 in hex.
+    """
+
+    folder: Path
+    digest: str
+    classes: tuple[str, ...]
+    channels: int
+    size_px: int

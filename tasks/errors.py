@@ -1,0 +1,59 @@
+"""The errors a person meets: one class for each reaction, each message with the value and the way out.
+
+EvergreenError
++-- ConfigError      fix the settings or the command         exit 2
++-- DataError        the data cannot be used: the run stops  exit 10
++-- TrainingError    no model came out: the run stops        exit 11
++-- GateRejected     a normal outcome: the champion stays    exit 12
++-- RegistryError    MLflow cannot be read or written        exit 13
++-- ReleaseError     a release failed and was rolled back    exit 14
++-- StackError       a local service is down or cannot start exit 15
+"""
+
+
+class EvergreenError(Exception):
+    """Something a person can act on; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class ConfigError(EvergreenError):
+    """A setting or an argument is wrong: fix it and try again."""
+
+    exit_code = 2
+
+
+class DataError(EvergreenError):
+    """The data cannot be used as it is: the run stops before anything trains."""
+
+    exit_code = 10
+
+
+class TrainingError(EvergreenError):
+    """Training ended without a model: the run stops and the champion goes on."""
+
+    exit_code = 11
+
+
+class GateRejected(EvergreenError):
+    """The challenger was judged and not taken: a normal outcome."""
+
+    exit_code = 12
+
+
+class RegistryError(EvergreenError):
+    """MLflow could not be read or written; never to be taken for "no champion yet"."""
+
+    exit_code = 13
+
+
+class ReleaseError(EvergreenError):
+    """A release did not succeed: the controller goes back to the champion."""
+
+    exit_code = 14
+
+
+class StackError(EvergreenError):
+    """A local service is down, cannot start, or its port is taken."""
+
+    exit_code = 15

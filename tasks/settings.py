@@ -1,0 +1,264 @@
+"""Settings: `evergreen.toml` and `EVERGREEN_*` variables, read once into one frozen `Settings`.
+
+Precedence: arguments of a flow > `EVERGREEN_SECTION__KEY` variables > the file. Unknown keys are
+refused with the nearest known one. The file has every value: a default here would be a second truth.
+"""
+
+import difflib
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tasks.errors import ConfigError
+
+PREFIX = "EVERGREEN_"
+LOCATIONS = ("EVERGREEN_HOME", "EVERGREEN_CONFIG")  # where things are; every other variable is a setting
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(gt=0, lt=65536)]
+
+
+class Section(BaseModel):
+    """A frozen part of the settings that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelSettings(Section):
+    """What the model is called and what it sees."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+    channels: Literal[1, 3]
+    size_px: Annotated[int, Field(ge=8, le=1024)]
+
+
+class SourceSettings(Section):
+    """One source of labelled images; `location` is a path or an fsspec address."""
+
+    kind: Literal["fashion-mnist", "idx", "image_folder", "parquet"]
+    location: str = ""
+    name: str = ""  # empty: the kind
+
+
+class DataSettings(Section):
+    """Where images come from and when a dataset is refused."""
+
+    folder: Path
+    remote: str
+    classes: tuple[str, ...]
+    shard_bytes: Positive
+    validation_share: Fraction
+    test_share: Fraction
+    max_image_pixels: Positive
+    min_images_per_class: Positive
+    max_quarantined_share: Fraction
+    sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)]
+
+
+class TrainingSettings(Section):
+    """The recipe: part of the determinism contract, key by key."""
+
+    architecture: str
+    weights_file: str
+    epochs: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    flip: bool
+    shift_px: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    threads: Positive
+    device: Literal["auto", "cpu", "cuda"]
+
+
+class GateSettings(Section):
+    """Limits that decide whether a challenger wins."""
+
+    min_accuracy: Fraction
+    max_accuracy_drop: Fraction
+    min_class_recall: Fraction
+    min_class_images: Positive
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+    max_prediction_error: Annotated[float, Field(gt=0, lt=1)]
+
+
+class ReleaseSettings(Section):
+    """How a version reaches traffic."""
+
+    engine: Literal["process"]
+    steps_pct: Annotated[tuple[Annotated[int, Field(gt=0, le=100)], ...], Field(min_length=1)]
+    tick_s: Seconds
+    ready_timeout_s: Seconds
+    unready_grace_s: Seconds
+    max_failed_checks: Positive
+    drain_s: Seconds
+    timeout_s: Seconds
+
+
+class ServingSettings(Section):
+    """Limits of one server."""
+
+    threads: Positive
+    max_batch: Positive
+    max_body_bytes: Positive
+
+
+class StackSettings(Section):
+    """Addresses of the local services."""
+
+    host: str
+    prefect_port: Port
+    mlflow_port: Port
+    router_port: Port
+    router_admin_port: Port
+    tracking_folder: Path
+
+
+class Settings(BaseSettings):
+    """Every setting of a project, resolved; `root` is the folder of its file."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX, env_nested_delimiter="__")
+
+    model: ModelSettings
+    data: DataSettings
+    training: TrainingSettings
+    gates: GateSettings
+    release: ReleaseSettings
+    serving: ServingSettings
+    stack: StackSettings
+    _root: Path = PrivateAttr()
+
+    @property
+    def root(self) -> Path:
+        """The project: the folder that holds evergreen.toml, data.dvc and data/."""
+        return self._root
+
+    @property
+    def home(self) -> Path:
+        """Local state that is not the project's: `EVERGREEN_HOME`, by default `.evergreen/`."""
+        return (self._root / os.environ.get("EVERGREEN_HOME", ".evergreen")).resolve()
+
+    @property
+    def data_folder(self) -> Path:
+        """The packed dataset's folder, absolute."""
+        return (self._root / self.data.folder).resolve()
+
+    @property
+    def tracking_folder(self) -> Path:
+        """MLflow's database and artifacts, absolute."""
+        return (self._root / self.stack.tracking_folder).resolve()
+
+    @property
+    def tracking_uri(self) -> str:
+        """The address of MLflow's server: `MLFLOW_TRACKING_URI`, else the local stack's."""
+        local = f"http://{self.stack.host}:{self.stack.mlflow_port}"
+        return os.environ.get("MLFLOW_TRACKING_URI", local)
+
+    @property
+    def router_url(self) -> str:
+        """Where callers of the model send their requests."""
+        return f"http://{self.stack.host}:{self.stack.router_port}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let variables win over the file, which comes in as keyword arguments."""
+        return env_settings, init_settings
+
+
+def load_settings(path: Path | None = None) -> Settings:
+    """Read the settings file at `path`, `EVERGREEN_CONFIG` or `evergreen.toml`, and the variables over it.
+
+    Raises:
+        ConfigError: a missing file, an unknown key or variable, a value out of range: all of them, at once.
+    """
+    path = (path or Path(os.environ.get("EVERGREEN_CONFIG", "evergreen.toml"))).resolve()
+    if not path.is_file():
+        raise ConfigError(
+            f"no settings file at {path}: run from the project's folder, or set EVERGREEN_CONFIG to the file"
+        )
+    try:
+        values = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    unknown = [*unknown_keys(values, Settings), *unknown_variables(os.environ)]
+    if unknown:
+        raise ConfigError(f"{path.name}:\n" + "\n".join(f"  {line}" for line in unknown))
+    try:
+        settings = Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(f"{path.name}:\n" + "\n".join(f"  {line}" for line in describe(error))) from error
+    settings._root = path.parent
+    return settings
+
+
+def unknown_keys(values: Mapping[str, Any], section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield a sentence for each key that `section` does not have, with the nearest that it has."""
+    for key, value in values.items():
+        field = section.model_fields.get(key)
+        if field is None:
+            yield f"unknown key {prefix}{key} = {value!r}" + nearest(key, section.model_fields, prefix)
+            continue
+        inner = section_of(field.annotation)
+        items = value if isinstance(value, list) else [value]
+        for item in items:
+            if inner is not None and isinstance(item, Mapping):
+                yield from unknown_keys(item, inner, f"{prefix}{key}.")
+
+
+def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each `EVERGREEN_` variable that names no setting."""
+    known = {f"{PREFIX}{path.replace('.', '__').upper()}" for path in setting_paths(Settings)}
+    known |= {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | set(LOCATIONS)
+    for name, value in environment.items():
+        if name.startswith(PREFIX) and name not in known:
+            yield f"unknown variable {name}={value!r}" + nearest(name, known)
+
+
+def setting_paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted path of every setting below `section`."""
+    for key, field in section.model_fields.items():
+        inner = section_of(field.annotation)
+        if inner is None or typing.get_origin(field.annotation) is tuple:
+            yield prefix + key
+        else:
+            yield from setting_paths(inner, f"{prefix}{key}.")
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the `Section` that a field's annotation holds, itself or in a tuple."""
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for found in map(section_of, typing.get_args(annotation)) if found), None)
+
+
+def nearest(word: str, known: typing.Iterable[str], prefix: str = "") -> str:
+    """Return ': did you mean ...?' with the known word nearest to `word`."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
+    return f": did you mean {prefix}{close[0]}?" if close else f": known are {', '.join(words)}"
+
+
+def describe(error: ValidationError) -> Iterator[str]:
+    """Yield a sentence for each wrong value: its key, the value, what was expected."""
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        given = "" if item["type"] == "missing" else f" = {item['input']!r}"
+        yield f"{key}{given}: {item['msg']}"
