@@ -4,10 +4,9 @@ EvergreenError
 +-- ConfigError      fix the settings or the command         exit 2
 +-- DataError        the data cannot be used: the run stops  exit 10
 +-- TrainingError    no model came out: the run stops        exit 11
-+-- GateRejected     a normal outcome: the champion stays    exit 12
-+-- RegistryError    MLflow cannot be read or written        exit 13
-+-- ReleaseError     a release failed and was rolled back    exit 14
-+-- StackError       a local service is down or cannot start exit 15
++-- RegistryError    MLflow cannot be read or written        exit 12
++-- ReleaseError     a release failed and was rolled back    exit 13
++-- StackError       a local service is down or cannot start exit 14
 """
 
 
@@ -35,25 +34,19 @@ class TrainingError(EvergreenError):
     exit_code = 11
 
 
-class GateRejected(EvergreenError):
-    """The challenger was judged and not taken: a normal outcome."""
-
-    exit_code = 12
-
-
 class RegistryError(EvergreenError):
     """MLflow could not be read or written; never to be taken for "no champion yet"."""
 
-    exit_code = 13
+    exit_code = 12
 
 
 class ReleaseError(EvergreenError):
     """A release did not succeed: the controller goes back to the champion."""
 
-    exit_code = 14
+    exit_code = 13
 
 
 class StackError(EvergreenError):
     """A local service is down, cannot start, or its port is taken."""
 
-    exit_code = 15
+    exit_code = 14

@@ -11,7 +11,7 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -170,14 +170,38 @@ class Settings(BaseSettings):
         """Where callers of the model send their requests."""
         return f"http://{self.stack.host}:{self.stack.router_port}"
 
+    def override(self, values: Mapping[str, Any]) -> Self:
+        """Return these settings with some replaced: `{"training.epochs": 2}`, as a flow's arguments say.
+
+        Raises:
+            ConfigError: an unknown key or a value out of range.
+        """
+        known = set(setting_paths(type(self)))
+        unknown = [f"unknown key {key} = {values[key]!r}" + nearest(key, known) for key in values if key not in known]
+        if unknown:
+            raise ConfigError("\n".join(unknown))
+        sections: dict[str, dict[str, Any]] = {}
+        for key, value in values.items():
+            section, _, name = key.partition(".")
+            sections.setdefault(section, {})[name] = value
+        try:
+            replaced = {name: self._replaced(name, changes) for name, changes in sections.items()}
+        except ValidationError as error:
+            raise ConfigError("\n".join(describe(error))) from error
+        return self.model_copy(update=replaced)
+
+    def _replaced(self, section: str, changes: Mapping[str, Any]) -> Section:
+        old: Section = getattr(self, section)
+        return type(old).model_validate({**old.model_dump(), **changes})
+
     @classmethod
     def settings_customise_sources(
         cls,
-        settings_cls: type[BaseSettings],
+        settings_cls: type[BaseSettings],  # noqa: ARG003
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let variables win over the file, which comes in as keyword arguments."""
         return env_settings, init_settings

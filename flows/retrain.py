@@ -1,0 +1,119 @@
+"""The flow that keeps the model fresh: prepare, train, evaluate, judge, register, release."""
+
+from typing import Annotated, Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from pydantic import Field
+
+from flows.summary import RunSummary, addresses
+from tasks.evaluate import Champion, Evaluated, evaluate_model, score_champion
+from tasks.evaluation.gates import Verdict
+from tasks.prepare import Prepared, prepare_data
+from tasks.progress import StageTimes
+from tasks.register import register_model
+from tasks.registry.record import ModelVersion
+from tasks.release import HTTP_STAGE, ServedCheck, check_served, current_version, release_version
+from tasks.settings import Settings, load_settings
+from tasks.train import TrainingPlan, plan_training, start_run, train_model
+
+Scheduled = Annotated[
+    bool,
+    Field(description="Scheduled runs train with the first seed only: unchanged inputs end with 'nothing new'."),
+]
+Release = Annotated[bool, Field(description="Release the model where all gates pass; otherwise it is only registered.")]
+Overrides = Annotated[
+    dict[str, Any],
+    Field(description='Settings for this run alone, by their dotted name: {"training.epochs": 2}.'),
+]
+
+
+@flow(name="retrain", description="Prepare data, train a challenger, judge it against the champion, release it.")
+def retrain(scheduled: Scheduled = False, release: Release = True, overrides: Overrides | None = None) -> RunSummary:
+    """Run the whole pipeline once and return what it came to.
+
+    Raises:
+        EvergreenError: a stage could not be done; the champion goes on serving.
+    """
+    settings = load_settings().override(overrides or {})
+    times = StageTimes()
+    with times.measure("data"):
+        prepared = prepare_data(settings)
+    plan = plan_training(settings, prepared, is_scheduled=scheduled)
+    if scheduled and plan.completed:
+        return report_nothing_new(settings, prepared, times)
+    version, evaluated = make_challenger(settings, prepared, plan, times)
+    report = evaluated.report
+    champion = evaluated.champion
+    outcome = "kept the champion" if champion else "nothing released"
+    if report.verdict is Verdict.PASS and release:
+        with times.measure("release"):
+            release_version(settings, version.version, why=report.reason)
+        version = current_version(settings, version.version)
+        champion = Champion(version, evaluated.scores, prepared.pixels, prepared.pixels.digest)
+        outcome = "promoted"
+    elif report.verdict is Verdict.PASS:
+        outcome = "registered, not released"
+    summary = RunSummary(
+        outcome=outcome,
+        reason=f"{report.verdict}, {report.reason}",
+        data=describe_data(prepared),
+        trained=version,
+        trained_accuracy=evaluated.metrics.accuracy,
+        champion=champion,
+        served=check_champion(settings, champion, times),
+        stages_s=times,
+        addresses=addresses(settings),
+    )
+    return publish(summary)
+
+
+def make_challenger(
+    settings: Settings, prepared: Prepared, plan: TrainingPlan, times: StageTimes
+) -> tuple[ModelVersion, Evaluated]:
+    """Train, evaluate and register one model, in one MLflow run."""
+    with start_run(settings, plan) as run:
+        with times.measure("train"):
+            trained = train_model(settings, prepared, plan, run)
+        with times.measure("evaluate"):
+            evaluated = evaluate_model(settings, prepared, trained, run)
+        with times.measure("register"):
+            version = register_model(settings, evaluated, run)
+    return version, evaluated
+
+
+def report_nothing_new(settings: Settings, prepared: Prepared, times: StageTimes) -> RunSummary:
+    """Sum up a scheduled run whose inputs were trained before."""
+    champion = score_champion(settings, prepared.version.dataset)
+    summary = RunSummary(
+        outcome="nothing new",
+        reason="data, code, lock and settings are those of an earlier training",
+        data=describe_data(prepared),
+        trained=None,
+        trained_accuracy=None,
+        champion=champion,
+        served=check_champion(settings, champion, times),
+        stages_s=times,
+        addresses=addresses(settings),
+    )
+    return publish(summary)
+
+
+def check_champion(settings: Settings, champion: Champion | None, times: StageTimes) -> ServedCheck | None:
+    """Compare what production answers with the champion's offline scores; None where nothing is in production."""
+    if champion is None:
+        return None
+    with times.measure(HTTP_STAGE):
+        return check_served(settings, champion.pixels, champion.scores)
+
+
+def describe_data(prepared: Prepared) -> str:
+    """Return which data the run used, and why it was packed or reused."""
+    dataset = prepared.version.dataset
+    return f"{dataset.size:,} images, digest {dataset.digest[:12]}; {prepared.reason}; {prepared.baseline}"
+
+
+def publish(summary: RunSummary) -> RunSummary:
+    """Show the summary as an artifact of the flow run, and return it."""
+    create_markdown_artifact(key="summary", markdown=summary.to_markdown(), description=summary.outcome)
+    return summary

@@ -1,0 +1,74 @@
+"""What the terminal shows: a bar for each stage, which stays with its time when the stage is over."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from tasks import progress
+
+console = Console()
+errors = Console(stderr=True)
+
+
+class Bars:
+    """A listener that draws stages as bars; on a terminal that is none (a log), it prints a line a stage."""
+
+    def __init__(self, bars: Progress) -> None:
+        self.bars = bars
+        self.rows: dict[str, TaskID] = {}
+        self.details: dict[str, str] = {}
+
+    def update(self, stage: str, done: int, total: int, detail: str) -> None:
+        """Move the stage's bar; a detail stays until the next."""
+        if stage not in self.rows:
+            self.rows[stage] = self.bars.add_task(stage, total=None, detail="")
+        text = detail or self.details.get(stage, "")
+        self.details[stage] = text
+        if total:
+            self.bars.update(self.rows[stage], completed=done, total=total, detail=text)
+        else:
+            self.bars.update(self.rows[stage], detail=text)
+
+    def finish(self, stage: str, seconds: float) -> None:
+        """Leave the stage's bar full."""
+        if stage in self.rows:
+            self.bars.update(self.rows[stage], completed=1, total=1)
+            self.bars.stop_task(self.rows[stage])
+        if not console.is_terminal:
+            console.print(f"{stage}: {seconds:.1f} s {self.details.get(stage, '')}".rstrip())
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self.bars.console.print(text)
+
+
+@contextlib.contextmanager
+def showing_progress() -> Iterator[None]:
+    """Draw what is reported inside the block."""
+    columns = (
+        SpinnerColumn(finished_text="[green]done"),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[detail]}"),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars, progress.listening(Bars(bars)):
+        yield
+
+
+def print_rows(rows: Iterable[tuple[str, str]]) -> None:
+    """Print labelled lines as a table without borders."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows:
+        table.add_row(name, text)
+    console.print(table)
+
+
+def print_error(error: Exception) -> None:
+    """Print what went wrong, as one message."""
+    errors.print(f"[bold red]error[/]: {error}", highlight=False, soft_wrap=True)

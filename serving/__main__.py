@@ -1,0 +1,19 @@
+"""`python -m serving --bundle DIR --model-name NAME --model-version V`: serve one bundle over HTTP."""
+
+import os
+import sys
+
+from serving.logs import configure_logging
+from serving.server import serve
+from serving.settings import parse_settings
+
+
+def main() -> int:
+    """Run the server and return the process's exit code; `serving.server` lists them."""
+    settings = parse_settings(sys.argv[1:], os.environ)
+    configure_logging()
+    return serve(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

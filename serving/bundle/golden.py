@@ -1,0 +1,114 @@
+"""Golden answers: inputs with what the model said when it was made. A server that says otherwise is not ready.
+
+golden/golden.json lists {"file", "kind": "raw" | "png" | "jpeg", "probabilities"}; a raw file is .npy,
+(H, W) or (H, W, 3) uint8. PNG and JPEG files are there so that the decoder is checked as well as the model.
+"""
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from serving.bundle.contract import GOLDEN, BundleError
+from serving.bundle.decode import ImageError, Pixels, decode_image
+
+INDEX = "golden.json"
+
+_KINDS = ("raw", "png", "raw", "jpeg")  # taken in turn: half of the inputs are files to decode
+_SUFFIXES = {"raw": "npy", "png": "png", "jpeg": "jpg"}
+_JPEG_QUALITY = 95
+_MAX_PIXELS = 2**31  # the contract names these files' SHA-256: they are no stranger's
+
+
+@dataclass(frozen=True)
+class GoldenAnswer:
+    """One input, a file beside golden.json, and the probabilities (K,) that it must get."""
+
+    file: str
+    kind: str
+    probabilities: list[float]
+
+
+def write_golden(
+    folder: Path, images: Sequence[Pixels], answer: Callable[[Pixels], npt.NDArray[np.float32]]
+) -> list[str]:
+    """Write the golden folder of the bundle `folder` and return its files' paths, relative to the bundle.
+
+    `answer` returns the probabilities (K,) of one image (H, W) or (H, W, 3) uint8. What a JPEG loses is lost
+    before the model is asked: it gets the decoded file.
+    """
+    (folder / GOLDEN).mkdir(parents=True, exist_ok=True)
+    answers = []
+    for number, image in enumerate(images):
+        kind = _KINDS[number % len(_KINDS)]
+        file = f"{number:03d}.{_SUFFIXES[kind]}"
+        (folder / GOLDEN / file).write_bytes(_encode(image, kind))
+        probabilities = answer(_read(folder / GOLDEN / file, kind))
+        answers.append(GoldenAnswer(file, kind, [float(value) for value in probabilities]))
+    index = json.dumps([asdict(entry) for entry in answers], indent=1) + "\n"
+    (folder / GOLDEN / INDEX).write_text(index)
+    return [f"{GOLDEN}/{INDEX}", *(f"{GOLDEN}/{entry.file}" for entry in answers)]
+
+
+def check_golden(folder: Path, answer: Callable[[list[Pixels]], npt.NDArray[np.float32]], tolerance: float) -> None:
+    """Ask the golden questions of the bundle `folder` and compare the answers.
+
+    `answer` returns the probabilities (N, K) of N images.
+
+    Raises:
+        BundleError: no golden answers, an unreadable input, or an answer that differs by more than
+            `tolerance` in any probability or is not finite; it names the worst file and the difference.
+    """
+    entries = _read_index(folder)
+    images = [_read(folder / GOLDEN / entry.file, entry.kind) for entry in entries]
+    expected = np.array([entry.probabilities for entry in entries], dtype=np.float64)
+    found = np.asarray(answer(images), dtype=np.float64)
+    if found.shape != expected.shape:
+        raise BundleError(f"the golden answers have shape {expected.shape}, the model answers with {found.shape}")
+    differences = np.abs(found - expected).max(axis=1)  # (N,); NaN where either side is
+    differences = np.where(np.isfinite(differences), differences, np.inf)
+    worst = int(differences.argmax())
+    if differences[worst] > tolerance:
+        count = int((differences > tolerance).sum())
+        raise BundleError(
+            f"{count} of {len(entries)} golden answers are wrong; the worst is {GOLDEN}/{entries[worst].file}: "
+            f"a probability differs by {differences[worst]:.6g}, the tolerance is {tolerance:.6g}"
+        )
+
+
+def _read_index(folder: Path) -> list[GoldenAnswer]:
+    path = folder / GOLDEN / INDEX
+    try:
+        entries = [GoldenAnswer(**entry) for entry in json.loads(path.read_text())]
+    except (OSError, TypeError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error
+    if not entries:
+        raise BundleError(f"{path} has no answers: nothing would be checked")
+    if len({len(entry.probabilities) for entry in entries}) > 1:
+        raise BundleError(f"{path} has answers of different lengths")
+    return entries
+
+
+def _encode(image: Pixels, kind: str) -> bytes:
+    stream = io.BytesIO()
+    if kind == "raw":
+        np.save(stream, image, allow_pickle=False)
+    else:
+        Image.fromarray(image).save(stream, format=kind.upper(), quality=_JPEG_QUALITY)
+    return stream.getvalue()
+
+
+def _read(path: Path, kind: str) -> Pixels:
+    """Return a golden input as pixels (H, W) or (H, W, 3) uint8."""
+    try:
+        if kind == "raw":
+            image: Pixels = np.load(path, allow_pickle=False)
+            return image
+        return decode_image(path.read_bytes(), _MAX_PIXELS)
+    except (OSError, ValueError, ImageError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from error

@@ -1,0 +1,179 @@
+"""Pixels: the dataset as uint8 memory maps of one shape, which training and evaluation read.
+
+Built once for a digest, class order, number of channels and size; written aside and renamed when complete.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serving.bundle.decode import decode_image
+from tasks.data.dataset import Dataset, PixelMap, Split
+from tasks.data.disk import space_for
+from tasks.data.index import Index, class_numbers, read_kept
+from tasks.data.manifest import read_manifest
+from tasks.data.parallel import map_ordered
+from tasks.data.sources.raw import Report, report_nothing
+from tasks.errors import DataError
+
+PREPROCESSING = 1  # raised when decoding or preprocessing answers with other pixels
+ROW_BYTES = 8 + 1 + 64  # label, split and id of an image
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PixelArrays:
+    """Memory-mapped rows of a `PixelMap`: images (N, channels, size, size) uint8, labels (N,) int64, ids (N,) S64."""
+
+    images: Pixels
+    labels: npt.NDArray[np.int64]
+    ids: npt.NDArray[np.bytes_]
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A row group of a shard, and where its images go: row `rows[i]` of the group to row `targets[i]` of the map."""
+
+    path: Path
+    number: int
+    rows: npt.NDArray[np.int32]
+    targets: npt.NDArray[np.intp]
+
+
+def build_pixels(
+    dataset: Dataset, *, channels: int, size_px: int, cache: Path, report: Report = report_nothing
+) -> PixelMap:
+    """Decode and preprocess every image of the dataset on all cores, or return the map that is there already.
+
+    Raises:
+        DataError: no disk space, or shards that changed since the dataset was prepared.
+    """
+    classes = hashlib.sha256(json.dumps([dataset.classes, PREPROCESSING]).encode()).hexdigest()[:8]
+    folder = cache / "pixels" / f"{dataset.digest[:16]}-{classes}-{channels}x{size_px}"
+    pixel_map = PixelMap(folder, dataset.digest, dataset.classes, channels, size_px)
+    if folder.is_dir():
+        return pixel_map
+    needed = dataset.size * (channels * size_px**2 + ROW_BYTES)
+    with space_for(folder.parent, needed, "unpack the images"):
+        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+        try:
+            _write(dataset, draft, channels, size_px, report)
+            with contextlib.suppress(FileExistsError, NotADirectoryError):  # another process was first
+                draft.rename(folder)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+    return pixel_map
+
+
+def open_pixels(pixels: PixelMap, split: Split | None = None) -> PixelArrays:
+    """Return the rows of one split, or all, without reading them.
+
+    Raises:
+        DataError: the map is gone.
+    """
+    try:
+        names = ("images", "labels", "splits", "ids")
+        images, labels, splits, ids = (np.load(pixels.folder / f"{name}.npy", mmap_mode="r") for name in names)
+    except FileNotFoundError as error:
+        raise DataError(f"{error.filename} is gone: run again, which builds the pixels anew") from error
+    if split is None:
+        return PixelArrays(images, labels, ids)
+    rows = slice(*np.searchsorted(splits, [int(split), int(split) + 1]))
+    return PixelArrays(images[rows], labels[rows], ids[rows])
+
+
+def _write(dataset: Dataset, draft: Path, channels: int, size_px: int, report: Report) -> None:
+    manifest = read_manifest(dataset.folder)
+    if manifest.digest != dataset.digest:
+        raise DataError(
+            f"{dataset.folder} holds digest {manifest.digest} now, not {dataset.digest}: it was packed anew; run again"
+        )
+    index = read_kept(dataset.folder, manifest)
+    numbers = class_numbers(index, dataset.classes)
+    order = np.lexsort((numbers, index.sha256, index.splits))
+    np.save(draft / "labels.npy", numbers[order])
+    np.save(draft / "splits.npy", index.splits[order])
+    np.save(draft / "ids.npy", index.sha256[order])
+    shape = (len(order), channels, size_px, size_px)
+    images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
+    prepare = _preprocessor(channels, size_px)
+
+    def unpack(group: RowGroup) -> int:
+        data = _read_images(group)
+        for row, target in zip(group.rows.tolist(), group.targets.tolist(), strict=True):
+            images[target] = prepare(decode_image(data[row].as_py(), max_pixels=1 << 62))  # checked when packed
+        return len(group.rows)
+
+    done = 0
+    report("unpack the images", 0, len(order))
+    for count in map_ordered(unpack, _row_groups(dataset.folder, index, order)):
+        done += count
+        report("unpack the images", done, len(order))
+    images.flush()
+    for file in sorted(draft.iterdir()):
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())  # the rename must not reach the disk before the pixels
+    draft.chmod(0o755)
+
+
+def _row_groups(folder: Path, index: Index, order: npt.NDArray[np.intp]) -> Iterator[RowGroup]:
+    target = np.empty(len(order), np.intp)
+    target[order] = np.arange(len(order))
+    for shard, file in enumerate(index.files):
+        chosen = np.flatnonzero(index.shards == shard)
+        rows = index.rows[chosen]
+        start = 0
+        with pq.ParquetFile(folder / file) as table:
+            sizes = [table.metadata.row_group(number).num_rows for number in range(table.num_row_groups)]
+        for number, size in enumerate(sizes):
+            first, last = np.searchsorted(rows, [start, start + size])
+            if last > first:
+                yield RowGroup(folder / file, number, rows[first:last] - start, target[chosen[first:last]])
+            start += size
+
+
+def _read_images(group: RowGroup) -> pa.Array:
+    with pq.ParquetFile(group.path) as table:
+        return table.read_row_group(group.number, columns=["image"], use_threads=False).column("image").combine_chunks()
+
+
+def _preprocessor(channels: int, size_px: int) -> Callable[[Pixels], Pixels]:
+    """Return a function from (H, W) or (H, W, 3) to (channels, size, size); torch is imported by the first misfit."""
+    loaded: list[Callable[[Pixels], Pixels]] = []
+
+    def prepare(pixels: Pixels) -> Pixels:
+        image = pixels[np.newaxis] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        if image.shape == (channels, size_px, size_px):
+            return image
+        if not loaded:
+            loaded.append(_load_preprocess(channels, size_px))
+        return loaded[0](image)
+
+    return prepare
+
+
+def _load_preprocess(channels: int, size_px: int) -> Callable[[Pixels], Pixels]:
+    import torch  # noqa: PLC0415 - takes 6 s, and images that fit do not need it
+
+    from serving.bundle.preprocess import Preprocess  # noqa: PLC0415 - imports torch
+
+    preprocess = Preprocess(channels, size_px)
+
+    def resize(image: Pixels) -> Pixels:
+        with torch.inference_mode():
+            resized: Pixels = preprocess(torch.from_numpy(image)).numpy()
+        return resized
+
+    return resize

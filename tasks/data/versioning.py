@@ -1,0 +1,190 @@
+"""Versions of the dataset in DVC: the only module that imports dvc.
+
+A version has two names: DVC's md5 of the folder, to restore it by, and the dataset's digest, which must match.
+Runs write no tracked file: a version's .dvc text is kept in EVERGREEN_HOME; `pin_dataset` writes `data.dvc` for a
+person to commit.
+"""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+from dvc_data.hashfile.build import build
+from dvc_data.hashfile.checkout import checkout
+from dvc_data.hashfile.hash_info import HashInfo
+from dvc_data.hashfile.transfer import transfer
+from dvc_data.hashfile.tree import Tree
+from dvc_objects.errors import ObjectDBError
+from dvc_objects.fs.errors import AuthError, RemoteMissingDepsError
+from dvc_objects.fs.errors import ConfigError as FileSystemError
+
+from tasks.data.dataset import Dataset, DatasetVersion
+from tasks.data.disk import space_for
+from tasks.data.index import content_digest, read_kept
+from tasks.data.lock import data_lock
+from tasks.data.manifest import dataset_of, read_manifest
+from tasks.data.pinned import (
+    HASH,
+    PinnedBaseline,
+    compare_with_pinned,
+    parse_dvc_text,
+    pin_dataset,
+    read_pinned,
+    version_file,
+    version_text,
+    write_text,
+)
+from tasks.data.sources.raw import report_nothing
+from tasks.errors import DataError
+
+__all__ = [
+    "PinnedBaseline",
+    "compare_with_pinned",
+    "pin_dataset",
+    "read_pinned",
+    "restore_dataset",
+    "version_dataset",
+]
+
+REMOTE = "evergreen"  # the name under which DVC sees an address from the settings
+_LOGGERS = ("dvc", "dvc_data", "dvc_objects")  # silent: what goes wrong comes back as an exception
+
+
+def version_dataset(dataset: Dataset, *, root: Path, remote: str, home: Path) -> DatasetVersion:
+    """Put the dataset into the project's DVC cache and its remote, and keep its .dvc text in `home`.
+
+    `remote` is an address, a folder (with a slash), or a remote's name in .dvc/config; empty: `<home>/dvc-remote`.
+
+    Raises:
+        DataError: the project has no .dvc folder, the remote cannot be written, no disk space.
+    """
+    address = remote_address(remote, root=root, home=home)
+    with data_lock(home, report_nothing), _open_repo(root, address, home) as repo:
+        needed, cache = _check_unchanged(dataset), repo.cache.local
+        with space_for(root / ".dvc", needed, "version the data"):
+            staging, meta, tree = build(cache, str(dataset.folder), repo.fs, HASH, ignore=repo.dvcignore)
+            _complete(transfer(staging, cache, {tree.hash_info}, shallow=False), "the DVC cache")
+            _complete(transfer(cache, _remote_store(repo, address), {tree.hash_info}, shallow=False), address)
+    md5 = str(tree.hash_info.value)
+    text = version_text(dataset, md5=md5, size_bytes=int(meta.size or 0), n_files=int(meta.nfiles or 0))
+    write_text(version_file(home, dataset.digest), text)
+    return DatasetVersion(dataset, md5, text, address)
+
+
+def restore_dataset(dvc_text: str, *, folder: Path, root: Path, remote: str, home: Path) -> Dataset:
+    """Bring the version that a .dvc text names back into `folder`, from the cache or the remote, and verify its digest.
+
+    What `folder` held is replaced once the version is complete beside it.
+
+    Raises:
+        DataError: a shard is in neither place, or what came back has another digest.
+    """
+    wanted, address = parse_dvc_text(dvc_text, "the .dvc text"), remote_address(remote, root=root, home=home)
+    with data_lock(home, report_nothing), _folder_beside(folder) as draft:
+        with space_for(draft, 0, "restore the data"), _open_repo(root, address, home) as repo:
+            _check_out(repo, wanted.md5, draft, address)
+        manifest = read_manifest(draft)
+        found = content_digest(read_kept(draft, manifest))
+        if not found == manifest.digest == wanted.digest:
+            raise DataError(
+                f"DVC's {wanted.md5} holds digest {found}, its .dvc text says {wanted.digest}: "
+                "do not use it; prepare the data anew from its sources"
+            )
+        if folder.exists():
+            shutil.rmtree(folder)
+        draft.rename(folder)
+    return dataset_of(folder, manifest, f"restored DVC version {wanted.md5}")
+
+
+def remote_address(remote: str, *, root: Path, home: Path) -> str:
+    """Return the address of the remote: the setting, a folder below the project made absolute, or home's own."""
+    if not remote:
+        return str(home / "dvc-remote")
+    return remote if "://" in remote or _is_named(remote) else str((root / remote).resolve())
+
+
+@contextmanager
+def _folder_beside(folder: Path) -> Iterator[Path]:
+    """Yield a new folder beside `folder`, which is removed unless the block renames it."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    draft.chmod(0o755)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _check_unchanged(dataset: Dataset) -> int:
+    """Return the size of the dataset's shards in bytes, once its folder is known to hold it still."""
+    manifest = read_manifest(dataset.folder)
+    if manifest.digest != dataset.digest:
+        raise DataError(
+            f"{dataset.folder} holds digest {manifest.digest} now, not {dataset.digest}: it was packed anew; run again"
+        )
+    return sum(shard.size_bytes for shard in manifest.shards)
+
+
+@contextmanager
+def _open_repo(root: Path, address: str, home: Path) -> Iterator[Any]:
+    """Open the project's DVC repository: its state in `home`, no git, no analytics, nothing on the terminal."""
+    loggers = {logging.getLogger(name): logging.getLogger(name).level for name in _LOGGERS}
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL + 1)
+    remotes = {} if _is_named(address) else {REMOTE: {"url": address}}
+    core = {"analytics": False, "check_update": False, "no_scm": True, "site_cache_dir": str(home / "dvc")}
+    try:
+        with Repo(str(root), config={"core": core, "remote": remotes}) as repo:
+            yield repo
+    except (DvcException, ObjectDBError, AuthError, FileSystemError, RemoteMissingDepsError) as error:
+        raise DataError(
+            f"DVC failed in {root}: {error}; a project needs its .dvc folder (`dvc init`), "
+            "and data.remote one that can be written"
+        ) from error
+    finally:
+        for logger, level in loggers.items():
+            logger.setLevel(level)
+
+
+def _is_named(address: str) -> bool:
+    """Say whether this is the name of a remote in .dvc/config: an address or a folder has a slash."""
+    return "/" not in address and "\\" not in address
+
+
+def _remote_store(repo: Any, address: str) -> Any:
+    return repo.cloud.get_remote_odb(address if _is_named(address) else REMOTE)
+
+
+def _check_out(repo: Any, md5: str, folder: Path, address: str) -> None:
+    """Fetch what the cache lacks from the remote and copy the version into `folder`."""
+    cache, wanted = repo.cache.local, HashInfo(HASH, md5)
+    try:
+        if not _is_complete(cache, wanted):
+            source = _remote_store(repo, address)
+            _complete(transfer(source, cache, {wanted}, shallow=False, verify=True), "the DVC cache")
+        checkout(str(folder), repo.fs, Tree.load(cache, wanted), cache, force=True)
+    except FileNotFoundError as error:
+        raise DataError(
+            f"data version {md5} is in neither the DVC cache nor the remote {address}: set data.remote to where it was "
+            "pushed, or prepare the data anew from its sources"
+        ) from error
+
+
+def _is_complete(cache: Any, wanted: HashInfo) -> bool:
+    try:
+        tree = Tree.load(cache, wanted)
+    except FileNotFoundError:
+        return False
+    return all(cache.exists(entry.value) for _, _, entry in tree)
+
+
+def _complete(result: Any, place: str) -> None:
+    if result.failed:
+        names = ", ".join(sorted(str(failed.value) for failed in result.failed))
+        raise DataError(f"{place} did not take {len(result.failed)} files ({names}): see that it is there and writable")

@@ -1,0 +1,58 @@
+"""The reference: validation predictions, in the columns of the prediction log, that drift compares with."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from serving.records import COLUMNS, ImageStatistics
+
+MAX_ROWS = 5_000  # a two-sample test on more rows finds differences that matter to no one
+_ARROW_TYPES = {
+    "timestamp[us, tz=UTC]": pa.timestamp("us", tz="UTC"),
+    "string": pa.string(),
+    "int32": pa.int32(),
+    "float32": pa.float32(),
+    "list<float32>": pa.list_(pa.float32()),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ReferencePredictions:
+    """What the model said of N validation images: ids and labels (N,) str, (N, K) probabilities, (N, E) embeddings."""
+
+    ids: NDArray[np.str_]
+    labels: NDArray[np.str_]
+    probabilities: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+
+
+def choose_rows(n: int, *, limit: int = MAX_ROWS) -> NDArray[np.intp]:
+    """Return at most `limit` of `n` rows, evenly spread: rows are sorted by SHA-256, so that is a random sample."""
+    return np.linspace(0, n - 1, min(n, limit)).round().astype(np.intp)
+
+
+def write_reference(
+    path: Path, predictions: ReferencePredictions, statistics: Iterable[ImageStatistics], classes: Sequence[str]
+) -> None:
+    """Write the reference; `statistics` are of the same images, in the same order."""
+    measured = list(statistics)
+    names = np.asarray(classes, dtype=np.str_)
+    values = {
+        "time": [None] * len(predictions.ids),
+        "request_id": predictions.ids.tolist(),
+        "model_version": [None] * len(predictions.ids),
+        "predicted_class": names[predictions.probabilities.argmax(axis=1)].tolist(),
+        "label": predictions.labels.tolist(),
+        "confidence": predictions.probabilities.max(axis=1),
+        "embedding": list(predictions.embeddings),
+    }
+    for name in ("brightness", "contrast", "sharpness", "height", "width"):
+        values[name] = [getattr(one, name) for one in measured]
+    fields = [pa.field(column.name, _ARROW_TYPES[column.type], column.is_nullable) for column in COLUMNS]
+    arrays = [pa.array(values[field.name], field.type) for field in fields]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path, compression="zstd")

@@ -1,0 +1,43 @@
+"""The verb "register": the bundle into MLflow's registry, accepted or not."""
+
+import shutil
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.evaluate import Evaluated
+from tasks.evaluation.report import report_digest
+from tasks.registry.record import ModelVersion
+from tasks.registry.registry import Registry
+from tasks.registry.tracking import TrackedRun
+from tasks.settings import Settings
+from tasks.train import work_folder
+from tasks.training.inputs import PROJECT
+
+SERVING_LOCK = PROJECT / "locks" / "serving-cpu.lock"
+
+
+@task(name="register model", cache_policy=NO_CACHE)
+def register_model(settings: Settings, evaluated: Evaluated, run: TrackedRun) -> ModelVersion:
+    """Register the bundle: as challenger in Staging where all gates passed, else Archived with the reason.
+
+    Raises:
+        RegistryError: MLflow failed; registering the same run again goes on from there.
+    """
+    source = run.log_bundle(evaluated.bundle.folder, requirements=SERVING_LOCK)
+    report = evaluated.report
+    version = Registry(settings.tracking_uri, settings.model.name).register(
+        run.run_id,
+        source,
+        digest=evaluated.bundle.digest,
+        verdict=report.verdict,
+        tags={
+            "evergreen.accuracy": f"{evaluated.metrics.accuracy:.6f}",
+            "evergreen.reason": report.reason,
+            "evergreen.gate_digest": report_digest(report),
+            "evergreen.data_digest": evaluated.bundle.contract.data_digest,
+        },
+    )
+    shutil.rmtree(work_folder(settings, run.run_id), ignore_errors=True)  # MLflow has it all now
+    get_run_logger().info("Registered version %s as %s", version.version, version.stage)
+    return version

@@ -1,0 +1,1 @@
+"""Engines: what starts, finds and stops servers. `process` runs them from this environment."""

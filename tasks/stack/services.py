@@ -1,0 +1,135 @@
+"""The services of the local stack: how each is started, and how one sees that it is up."""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tasks.rollout.status import is_controller_alive
+from tasks.settings import Settings
+
+HEALTH_TIMEOUT_S = 2.0
+QUIET = {"DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+
+
+@dataclass(frozen=True)
+class Service:
+    """One background process; `ports` must be free before it starts, each with the setting that moves it."""
+
+    name: str
+    command: tuple[str, ...]
+    is_healthy: Callable[[], bool]
+    address: str  # what a person opens, or a sentence
+    ports: dict[int, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    start_timeout_s: float = 180.0
+    grace_s: float = 10.0
+
+
+def local_services(settings: Settings) -> tuple[Service, ...]:
+    """Return the services in the order of their start."""
+    return prefect_server(settings), mlflow_server(settings), router(settings), controller(settings)
+
+
+def flow_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables of a process that runs flows against the local Prefect server, without a word on stderr."""
+    return {
+        **prefect_environment(settings),
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # an error is shown once, as the command's message
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
+
+
+def prefect_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that the Prefect server and those who talk to it share."""
+    return {
+        "PREFECT_API_URL": f"http://{settings.stack.host}:{settings.stack.prefect_port}/api",
+        "PREFECT_HOME": str(settings.home / "prefect"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        **QUIET,
+    }
+
+
+def prefect_server(settings: Settings) -> Service:
+    """Return Prefect's server with its UI; it migrates its SQLite database when it starts."""
+    host, port = settings.stack.host, settings.stack.prefect_port
+    url = f"http://{host}:{port}"
+    return Service(
+        name="prefect",
+        command=(sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)),
+        is_healthy=lambda: answers(f"{url}/api/health"),
+        address=url,
+        ports={port: "stack.prefect_port"},
+        environment=prefect_environment(settings),
+    )
+
+
+def mlflow_server(settings: Settings) -> Service:
+    """Return MLflow's server with its UI, over SQLite and a folder of artifacts.
+
+    One worker: the default four need 24 s more to start here and 0.5 GB more memory.
+    """
+    host, port, folder = settings.stack.host, settings.stack.mlflow_port, settings.tracking_folder
+    url = f"http://{host}:{port}"
+    stores = (
+        *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
+        *("--artifacts-destination", str(folder / "artifacts")),
+    )
+    command = (sys.executable, "-m", "mlflow", "server", *stores, "--host", host, "--port", str(port), "--workers", "1")
+    return Service(
+        name="mlflow",
+        command=command,
+        is_healthy=lambda: answers(f"{url}/health"),
+        address=url,
+        ports={port: "stack.mlflow_port"},
+        environment={"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true", **QUIET},
+    )
+
+
+def router(settings: Settings) -> Service:
+    """Return Envoy, which watches the files that the controller writes."""
+    admin = settings.stack.router_admin_port
+    return Service(
+        name="router",
+        command=(sys.executable, "-m", "tasks.rollout.run_envoy"),
+        is_healthy=lambda: answers(f"http://127.0.0.1:{admin}/ready"),
+        address=settings.router_url,
+        ports={settings.stack.router_port: "stack.router_port", admin: "stack.router_admin_port"},
+    )
+
+
+def controller(settings: Settings) -> Service:
+    """Return the release controller; it reads the settings file that this process read."""
+    return Service(
+        name="controller",
+        command=(sys.executable, "-m", "tasks.rollout"),
+        is_healthy=lambda: is_controller_alive(settings.home),
+        address="releases what the registry asks for",
+        environment={"MLFLOW_DISABLE_TELEMETRY": "true", **QUIET},
+    )
+
+
+def answers(url: str) -> bool:
+    """Whether `url` answers 200 within two seconds."""
+    try:
+        return httpx.get(url, timeout=HEALTH_TIMEOUT_S, trust_env=False).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def wait_until(check: Callable[[], bool], *, timeout_s: float, poll_s: float = 0.2) -> bool:
+    """Return True once `check` holds, False when it does not within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if check():
+            return True
+        time.sleep(poll_s)
+    return check()
+
+
+def services_folder(settings: Settings) -> Path:
+    """Return where the records and logs of the services are."""
+    return settings.home / "services"

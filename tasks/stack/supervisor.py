@@ -1,0 +1,131 @@
+"""Starts what is not up, waits until it answers, stops it: the whole life of the local stack."""
+
+import contextlib
+import fcntl
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import psutil
+
+from tasks import daemon
+from tasks.errors import StackError
+from tasks.settings import Settings
+from tasks.stack.services import Service, services_folder
+
+Report = Callable[[str, str], None]  # a service's name, what happened to it
+POLL_S = 0.2
+
+
+def start_services(settings: Settings, services: Sequence[Service], report: Report) -> None:
+    """Start each service that is not up, all at once, without waiting for them.
+
+    Raises:
+        StackError: a port is taken by another program.
+    """
+    with only_one_starter(settings):
+        missing = [service for service in services if not is_up(settings, service)]
+        check_ports(settings, missing)
+        for service in missing:
+            daemon.start(
+                service.name,
+                service.command,
+                folder=services_folder(settings),
+                environment=service.environment,
+                cwd=settings.root,
+            )
+            report(service.name, "starting")
+
+
+def wait_for_services(settings: Settings, services: Sequence[Service], report: Report) -> None:
+    """Return when every service answers.
+
+    Raises:
+        StackError: one ended, or did not answer in time, with the end of its log.
+    """
+    started = time.monotonic()
+    waiting = list(services)
+    while waiting:
+        for service in list(waiting):
+            found = daemon.find(services_folder(settings), service.name)
+            if service.is_healthy():
+                report(service.name, "up")
+                waiting.remove(service)
+            elif found is None or not found.is_alive:
+                raise StackError(f"{service.name} ended while it started; {describe_log(found)}")
+            elif time.monotonic() - started > service.start_timeout_s:
+                raise StackError(
+                    f"{service.name} did not answer in {service.start_timeout_s:g} s; {describe_log(found)}"
+                )
+        time.sleep(POLL_S)
+
+
+def stop_services(settings: Settings, services: Sequence[Service], report: Report) -> None:
+    """Stop every service that this project started, the last started first."""
+    for service in reversed(services):
+        found = daemon.find(services_folder(settings), service.name)
+        if found is not None:
+            report(service.name, "stopping" if found.is_alive else "was down")
+            daemon.stop(found, folder=services_folder(settings), grace_s=service.grace_s)
+
+
+def is_up(settings: Settings, service: Service) -> bool:
+    """Whether the service's process runs; one that was just started counts, though it may not answer yet."""
+    found = daemon.find(services_folder(settings), service.name)
+    return found is not None and found.is_alive
+
+
+def check_ports(settings: Settings, services: Sequence[Service]) -> None:
+    """Check that nobody listens where the services will.
+
+    Raises:
+        StackError: naming each taken port, who has it and the setting that moves it.
+    """
+    taken = [
+        f"port {port} for {service.name} is taken by {owner(port)}: stop it, or set {setting} "
+        f"(EVERGREEN_{setting.replace('.', '__').upper()})"
+        for service in services
+        for port, setting in service.ports.items()
+        if is_taken(settings.stack.host, port)
+    ]
+    if taken:
+        raise StackError("\n".join(taken))
+
+
+def is_taken(host: str, port: int) -> bool:
+    """Whether binding to the port fails."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return True
+    return False
+
+
+def owner(port: int) -> str:
+    """Return who listens on the port, as far as this user may know."""
+    with contextlib.suppress(psutil.AccessDenied):
+        for connection in psutil.net_connections("tcp"):
+            is_listening = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+            if is_listening and connection.pid:
+                with contextlib.suppress(psutil.Error):
+                    return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "another program"
+
+
+def describe_log(found: daemon.Daemon | None) -> str:
+    """Return where a service's log is and how it ends."""
+    if found is None:
+        return "it was stopped"
+    return f"the end of {found.log}:\n{found.last_lines()}"
+
+
+@contextlib.contextmanager
+def only_one_starter(settings: Settings) -> Iterator[None]:
+    """Hold the lock under which services are started, so that two commands do not start one twice."""
+    folder = services_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,14 @@
+"""The determinism contract's variables; apart from torch, so that a launcher need not import it."""
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return the variables that must be set before torch and CUDA start.
+
+    Source: PyTorch's notes on reproducibility.
+    """
+    return {
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+        "OMP_NUM_THREADS": str(threads),
+        "MKL_NUM_THREADS": str(threads),
+        "PYTHONHASHSEED": "0",
+    }

@@ -1,0 +1,91 @@
+"""A small real training without its process: 300 images of four classes, a network that has learnt some of them."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from tasks.data.dataset import PixelMap, Split
+from tasks.training.network import build_classifier
+from tasks.training.result import TrainedModel, weights_sha256, write_result
+from tasks.training.spec import Recipe, TrainingSpec
+from tasks.training.trainer import save
+
+CLASSES = ("bag", "coat", "sandal", "trouser")
+SIZE_PX = 28
+DIGEST = "d" * 64
+COUNTS = {Split.TRAIN: 180, Split.VALIDATION: 60, Split.TEST: 60}
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What evaluation starts from."""
+
+    model: TrainedModel
+    pixels: PixelMap
+
+
+def make_images(labels, generator):
+    """Return (N, 1, 28, 28) uint8: each class a bar at its own angle, at a random place, under noise."""
+    rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX] - SIZE_PX / 2
+    images = np.empty((len(labels), 1, SIZE_PX, SIZE_PX), dtype=np.uint8)
+    for number, label in enumerate(labels):
+        angle = label * np.pi / 4 + generator.normal(0, 0.25)
+        distance = np.abs(rows * np.cos(angle) + columns * np.sin(angle) + generator.normal(0, 3))
+        clean = 60 + 120 * np.exp(-((distance / 3) ** 2))
+        images[number, 0] = (clean + generator.normal(0, 25, clean.shape)).clip(0, 255)
+    return images
+
+
+def write_pixels(folder: Path, counts=COUNTS) -> PixelMap:
+    """Write a pixel map, sorted by split and id as `tasks.data.pixels` does it."""
+    generator = np.random.default_rng(7)
+    splits = np.repeat([int(split) for split in counts], list(counts.values())).astype(np.uint8)
+    labels = np.arange(len(splits), dtype=np.int64) % len(CLASSES)
+    images = make_images(labels, generator)
+    ids = np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images], dtype="S64")
+    order = np.lexsort((labels, ids, splits))
+    folder.mkdir(parents=True)
+    for name, array in (("images", images), ("labels", labels), ("splits", splits), ("ids", ids)):
+        np.save(folder / f"{name}.npy", array[order])
+    return PixelMap(folder, DIGEST, CLASSES, 1, SIZE_PX)
+
+
+def train_briefly(pixels: PixelMap, out: Path, *, seed: int, steps: int = 30) -> TrainedModel:
+    """Train the built-in network for some steps and leave what a training leaves."""
+    recipe = Recipe("small_cnn", "", 1, 32, 0.01, 0.0, 0.0, 0.0, flip=False, shift_px=0)
+    spec = TrainingSpec(str(pixels.folder), DIGEST, CLASSES, 1, SIZE_PX, recipe, seed, 2, "cpu")
+    is_train = np.load(pixels.folder / "splits.npy") == Split.TRAIN
+    images = torch.from_numpy(np.load(pixels.folder / "images.npy")[is_train])
+    labels = torch.from_numpy(np.load(pixels.folder / "labels.npy")[is_train])
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        classifier = build_classifier(spec)
+        classifier.mean.fill_(80.0)
+        classifier.scale.fill_(1 / 50)
+        parameters = list(classifier.parameters())
+        for _ in range(steps):  # plain descent: torch.optim takes 15 s to import its compiler
+            rows = torch.randint(0, len(labels), (32,))
+            loss = cross_entropy(classifier(images[rows])[0], labels[rows])
+            with torch.no_grad():
+                for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
+                    parameter -= 0.1 * gradient
+    out.mkdir(parents=True)
+    (out / "spec.json").write_text(spec.to_json())
+    served = save(classifier, spec, out)
+    digest = weights_sha256(served.classifier.state_dict())
+    size = served.projection.shape[1]
+    model = TrainedModel(out, "small_cnn", 1, SIZE_PX, CLASSES, size, digest, seed, 1.0, 0.5, {}, {})
+    write_result(model)
+    return model
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    pixels = write_pixels(folder / "pixels")
+    return Trained(train_briefly(pixels, folder / "model", seed=0), pixels)

@@ -1,0 +1,69 @@
+"""One real MLflow database for all tests of the registry stage; each test has its own model and experiment in it."""
+
+import uuid
+
+import pytest
+from mlflow import MlflowClient
+
+from serving.bundle.contract import bundle_digest
+from tasks.registry.client import connect
+from tasks.registry.registry import Registry
+from tasks.registry.tracking import Tracking
+from tests.bundles import make_tiny_bundle
+
+
+@pytest.fixture(scope="session")
+def tracking_uri(tmp_path_factory):
+    """SQLite without a server: the same store code, without the half minute that a server takes to start."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)  # a client without a server puts its default artifacts below the current folder
+        connect(uri).search_experiments()
+    return uri
+
+
+@pytest.fixture
+def client(tracking_uri):
+    return MlflowClient(tracking_uri, registry_uri=tracking_uri)
+
+
+@pytest.fixture
+def experiment(client, tmp_path):
+    name = f"experiment-{uuid.uuid4().hex[:12]}"
+    client.create_experiment(name, artifact_location=(tmp_path / "artifacts").as_uri())
+    return name
+
+
+@pytest.fixture
+def registry(tracking_uri):
+    return Registry(tracking_uri, f"model-{uuid.uuid4().hex[:12]}")
+
+
+@pytest.fixture
+def tracking(tracking_uri):
+    return Tracking(tracking_uri)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory):
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundle") / "a-name-of-its-own", seed=1)
+
+
+@pytest.fixture(scope="session")
+def digest(bundle):
+    return bundle_digest(bundle)
+
+
+@pytest.fixture(scope="session")
+def requirements(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lock") / "serving.lock"
+    path.write_text("numpy\ntorch\npillow\n")
+    return path
+
+
+@pytest.fixture
+def logged(tracking, experiment, bundle, requirements):
+    """A run with a logged bundle: (run id, the logged model's address)."""
+    run = tracking.start_run(experiment, "train")
+    return run.run_id, run.log_bundle(bundle, requirements=requirements)

@@ -1,0 +1,70 @@
+"""One tiny bundle and one loaded application for all tests of the server."""
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from serving.app import create_app
+from serving.service import Service
+from serving.settings import ServerSettings
+from tests.bundles import make_tiny_bundle
+
+CLASSES = tuple(f"class {number}" for number in range(7))
+
+
+@dataclasses.dataclass(frozen=True)
+class Client:
+    """Sends requests to an application in this process, without its lifespan."""
+
+    app: Starlette
+
+    @property
+    def service(self) -> Service:
+        return self.app.state.service
+
+    def request(self, method: str, path: str, **kwargs) -> httpx.Response:
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app, raise_app_exceptions=False)
+            async with httpx.AsyncClient(transport=transport, base_url="http://server") as client:
+                return await client.request(method, path, **kwargs)
+
+        return asyncio.run(send())
+
+    def get(self, path: str, **kwargs) -> httpx.Response:
+        return self.request("GET", path, **kwargs)
+
+    def post(self, path: str, **kwargs) -> httpx.Response:
+        return self.request("POST", path, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_bundle(tmp_path_factory.mktemp("bundle"), classes=CLASSES)
+
+
+@pytest.fixture(scope="session")
+def settings(tiny_bundle: Path) -> ServerSettings:
+    return ServerSettings(bundle=tiny_bundle, model_name="fashion", model_version="12")
+
+
+@pytest.fixture(scope="session")
+def client(settings: ServerSettings) -> Client:
+    """A client of an application whose model is loaded; tests must leave it as it is."""
+    return start_client(settings)
+
+
+@pytest.fixture
+def make_client(settings: ServerSettings) -> Callable[..., Client]:
+    """Make a client of an application with other settings."""
+    return lambda **changes: start_client(dataclasses.replace(settings, **changes))
+
+
+def start_client(settings: ServerSettings) -> Client:
+    service = Service(settings)
+    asyncio.run(service.load())
+    return Client(create_app(service))
