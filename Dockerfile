@@ -17,7 +17,7 @@ RUN if [ ! -d /packages/torch ]; then \
     fi \
     && rm -rf /packages/torch/include /packages/torch/share \
     && chmod -R a+rX /packages \
-    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /packages
+    && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash -x torch/testing/_internal /packages
 
 FROM ${BASE_IMAGE} AS server
 COPY --from=packages /packages /packages

@@ -1,5 +1,6 @@
 """`python -m serving --bundle DIR --model-name NAME --model-version V`: serve one bundle over HTTP."""
 
+import logging
 import os
 import sys
 
@@ -16,4 +17,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    logging.shutdown()
+    os._exit(code)  # not sys.exit, which would wait for a thread that still imports torch or runs a lost request

@@ -62,7 +62,7 @@ class Model:
         return served
 
     def predict(self, images: list[Pixels]) -> Prediction:
-        """Return the answers for N images, each (H, W) or (H, W, 3) uint8 of its own size.
+        """Return the answers for N images (at least one), each (H, W) or (H, W, 3) uint8 of its own size.
 
         Raises:
             ModelError: an answer is not finite.

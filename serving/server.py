@@ -5,6 +5,7 @@ arguments; 3 the bundle was refused (incomplete, altered, wrong golden answers);
 """
 
 import logging
+import signal
 import socket
 from types import FrameType
 
@@ -25,25 +26,19 @@ _BACKLOG = 2048
 
 
 def serve(settings: ServerSettings) -> int:
-    """Serve until a signal comes or loading fails, and return the exit code."""
+    """Serve until a signal comes or loading fails, and return the exit code. For a process's main thread."""
+    service = Service(settings)
+    server = _Server(service)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, server.handle_exit)  # uvicorn does so too, but only once it runs
     try:
         listener = socket.create_server((settings.host, settings.port), backlog=_BACKLOG)
     except OSError as error:
-        logger.error("cannot listen on %s:%d: %s; choose another --port", settings.host, settings.port, error.strerror)  # noqa: TRY400
+        where = f"{settings.host}:{settings.port}"
+        logger.error("cannot listen on %s: %s; choose another --port", where, error.strerror)  # noqa: TRY400
         return EXIT_NO_PORT
     logger.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
-    service = Service(settings)
-    config = uvicorn.Config(
-        create_app(service),
-        http="httptools",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=1,  # second; the time to drain is over by then
-    )
-    _Server(config, service).run(sockets=[listener])
+    server.run(sockets=[listener])
     if service.state is State.FAILED:
         return EXIT_BUNDLE_REFUSED if service.is_bundle_refused else EXIT_NO_MODEL
     logger.info("stopped")
@@ -57,7 +52,17 @@ class _Server(uvicorn.Server):
     still sends is answered rather than refused.
     """
 
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, service: Service) -> None:
+        config = uvicorn.Config(
+            create_app(service),
+            http="httptools",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=1,  # second; the time to drain is over by then
+        )
         super().__init__(config)
         self._service = service
 

@@ -94,7 +94,7 @@ def _flatten(image: Image.Image) -> Image.Image:
     """Return the image as L or RGB, transparency over white."""
     mode = "L" if image.mode in _GREY_MODES else "RGB"
     if not image.has_transparency_data:
-        return image.convert(mode)
+        return image if image.mode == mode else image.convert(mode)  # without a copy: it may be large
     white = Image.new("RGBA", image.size, "white")
     return Image.alpha_composite(white, image.convert("RGBA")).convert(mode)
 

@@ -28,9 +28,11 @@ class Preprocess(nn.Module):
         is_sized = image.size(1) == self.size_px and image.size(2) == self.size_px
         if found == self.channels and is_sized:
             return image
-        pixels = image.to(torch.float32)
-        if found == 3 and self.channels == 1:  # luma, ITU-R BT.601-7 section 2.5.1
-            pixels = 0.299 * pixels[0:1] + 0.587 * pixels[1:2] + 0.114 * pixels[2:3]
+        if found == 3 and self.channels == 1:  # luma, ITU-R BT.601-7 section 2.5.1; in place, for images may be large
+            pixels = image[0:1].to(torch.float32).mul_(0.299)
+            pixels = pixels.add_(image[1:2], alpha=0.587).add_(image[2:3], alpha=0.114)
+        else:
+            pixels = image.to(torch.float32)
         if not is_sized:
             size = [self.size_px, self.size_px]
             pixels = functional.interpolate(

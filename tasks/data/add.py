@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tasks.data.assemble import judge_batches
 from tasks.data.checks import CONFLICT
+from tasks.data.disk import explain_full_disk
 from tasks.data.lock import data_lock
 from tasks.data.manifest import Batch, Manifest, read_manifest, write_manifest
 from tasks.data.pack import pack_source
@@ -45,7 +46,7 @@ def add_batch(
         DataError: nothing is packed yet, the images cannot be used, or the dataset could not be used with them.
     """
     folder = (root / settings.folder).resolve()
-    with data_lock(home, report):
+    with explain_full_disk(home, 0, "add the images"), data_lock(home, report):
         old = read_manifest(folder)
         source = open_batch(location, _next_name(old, location), root)
         try:

@@ -72,7 +72,7 @@ def check_quarantine(quarantined: Mapping[str, int], n_rows: int, *, max_share: 
     n_bad = sum(quarantined.values())
     if n_rows == 0:
         raise DataError(f"source {source!r} holds no images")
-    if n_bad > max_share * n_rows:
+    if n_bad > max_share * n_rows or n_bad == n_rows:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(quarantined.items()))
         raise DataError(
             f"source {source!r}: {n_bad} of {n_rows} images ({n_bad / n_rows:.1%}) cannot be used, the limit is "

@@ -12,6 +12,17 @@ RESERVE_BYTES = 64_000_000  # what the rest of the machine is left with
 
 
 @contextmanager
+def explain_full_disk(folder: Path, needed_bytes: int, what: str) -> Iterator[None]:
+    """Turn a disk that fills up in the block into a `DataError` with path, needed and free."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) and "No space left" not in str(error):  # pyarrow: no errno
+            raise
+        raise DataError(_message(folder, needed_bytes, what)) from error
+
+
+@contextmanager
 def space_for(folder: Path, needed_bytes: int, what: str) -> Iterator[None]:
     """Check that `folder` has room for `needed_bytes` before the block, and explain a full disk in it.
 
@@ -21,12 +32,8 @@ def space_for(folder: Path, needed_bytes: int, what: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < needed_bytes + RESERVE_BYTES:
         raise DataError(_message(folder, needed_bytes, what))
-    try:
+    with explain_full_disk(folder, needed_bytes, what):
         yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) and "No space left" not in str(error):
-            raise
-        raise DataError(_message(folder, needed_bytes, what)) from error
 
 
 def _message(folder: Path, needed_bytes: int, what: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tasks.data.checks import check_quarantine, check_spellings
 from tasks.data.disk import space_for
-from tasks.data.manifest import Batch
+from tasks.data.manifest import Batch, Shard
 from tasks.data.parallel import map_ordered
 from tasks.data.rules import Rules, assign_split
 from tasks.data.shards import BadImage, PackedImage, ShardWriter, pack_image
@@ -38,20 +38,10 @@ def pack_source(
         raise DataError(f"source {source.name!r} cannot be read: {error}; see that it is all there") from error
     finally:
         writer.abandon()
-    quarantined = dict(sorted(Counter(bad.reason for bad in packing.bad).items()))
+    batch = packing.batch(shards, is_added=is_added)
     check_spellings(packing.labels, rules.classes, f"source {source.name!r}")
-    check_quarantine(quarantined, packing.done, max_share=max_share, source=source.name, file=quarantine)
-    return Batch(
-        name=source.name,
-        kind=source.kind,
-        rules=rules.digest,
-        is_added=is_added,
-        publishes=tuple(split.title for split in sorted(source.publishes)),
-        class_order=source.class_order,
-        labels=dict(sorted(packing.packed_labels.items())),
-        quarantined=quarantined,
-        shards=shards,
-    )
+    check_quarantine(batch.quarantined, packing.done, max_share=max_share, source=source.name, file=quarantine)
+    return batch
 
 
 def write_quarantine(path: Path, source: str, bad: Iterable[BadImage]) -> None:
@@ -88,6 +78,20 @@ class _Packing:
                 self._take(image)
             self.done += len(block)
             self.report(stage, self.done, self.source.n_images)
+
+    def batch(self, shards: tuple[Shard, ...], *, is_added: bool) -> Batch:
+        """Return the batch that the source became."""
+        return Batch(
+            name=self.source.name,
+            kind=self.source.kind,
+            rules=self.rules.digest,
+            is_added=is_added,
+            publishes=tuple(split.title for split in sorted(self.source.publishes)),
+            class_order=self.source.class_order,
+            labels=dict(sorted(self.packed_labels.items())),
+            quarantined=dict(sorted(Counter(bad.reason for bad in self.bad).items())),
+            shards=shards,
+        )
 
     def _pack_block(self, images: list[RawImage]) -> list[PackedImage | BadImage]:
         return [pack_image(image, self.rules) for image in images]

@@ -3,13 +3,11 @@
 Built once for a digest, class order, number of channels and size; written aside and renamed when complete.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +20,14 @@ from serving.bundle.decode import decode_image
 from tasks.data.dataset import Dataset, PixelMap, Split
 from tasks.data.disk import space_for
 from tasks.data.index import Index, class_numbers, read_kept
+from tasks.data.lock import hold_lock
 from tasks.data.manifest import read_manifest
 from tasks.data.parallel import map_ordered
 from tasks.data.sources.raw import Report, report_nothing
 from tasks.errors import DataError
 
 PREPROCESSING = 1  # raised when decoding or preprocessing answers with other pixels
+NO_LIMIT = 1 << 62  # pixels: images were held to the limit when they were packed
 ROW_BYTES = 8 + 1 + 64  # label, split and id of an image
 
 Pixels = npt.NDArray[np.uint8]
@@ -66,14 +66,18 @@ def build_pixels(
     if folder.is_dir():
         return pixel_map
     needed = dataset.size * (channels * size_px**2 + ROW_BYTES)
-    with space_for(folder.parent, needed, "unpack the images"):
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
-        try:
-            _write(dataset, draft, channels, size_px, report)
-            with contextlib.suppress(FileExistsError, NotADirectoryError):  # another process was first
+    with hold_lock(cache / "locks" / "pixels.lock", "unpacks the images", report):
+        if folder.is_dir():  # by the process that was waited for
+            return pixel_map
+        with space_for(folder.parent, needed, "unpack the images"):
+            draft = folder.parent / ".draft"
+            shutil.rmtree(draft, ignore_errors=True)  # what a killed run left
+            draft.mkdir()
+            try:
+                _write(dataset, draft, channels, size_px, report)
                 draft.rename(folder)
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
     return pixel_map
 
 
@@ -108,24 +112,28 @@ def _write(dataset: Dataset, draft: Path, channels: int, size_px: int, report: R
     np.save(draft / "ids.npy", index.sha256[order])
     shape = (len(order), channels, size_px, size_px)
     images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-    prepare = _preprocessor(channels, size_px)
-
-    def unpack(group: RowGroup) -> int:
-        data = _read_images(group)
-        for row, target in zip(group.rows.tolist(), group.targets.tolist(), strict=True):
-            images[target] = prepare(decode_image(data[row].as_py(), max_pixels=1 << 62))  # checked when packed
-        return len(group.rows)
-
-    done = 0
-    report("unpack the images", 0, len(order))
-    for count in map_ordered(unpack, _row_groups(dataset.folder, index, order)):
-        done += count
-        report("unpack the images", done, len(order))
+    _unpack(list(_row_groups(dataset.folder, index, order)), images, report)
     images.flush()
     for file in sorted(draft.iterdir()):
         with file.open("rb") as stream:
             os.fsync(stream.fileno())  # the rename must not reach the disk before the pixels
-    draft.chmod(0o755)
+
+
+def _unpack(groups: Sequence[RowGroup], images: Pixels, report: Report) -> None:
+    """Fill `images` (N, channels, size, size) from the row groups, on all cores."""
+    prepare = _preprocessor(channels=images.shape[1], size_px=images.shape[2])
+
+    def unpack(group: RowGroup) -> int:
+        data = _read_images(group)
+        for row, target in zip(group.rows.tolist(), group.targets.tolist(), strict=True):
+            images[target] = prepare(decode_image(data[row].as_py(), max_pixels=NO_LIMIT))
+        return len(group.rows)
+
+    done, stage = 0, "unpack the images"
+    report(stage, 0, len(images))
+    for count in map_ordered(unpack, groups):
+        done += count
+        report(stage, done, len(images))
 
 
 def _row_groups(folder: Path, index: Index, order: npt.NDArray[np.intp]) -> Iterator[RowGroup]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tasks.data.assemble import assemble, check_manifest
 from tasks.data.dataset import Dataset
+from tasks.data.disk import explain_full_disk
 from tasks.data.lock import data_lock
 from tasks.data.manifest import Batch, Manifest, dataset_of, has_manifest, read_manifest
 from tasks.data.pack import pack_source
@@ -36,7 +37,7 @@ def prepare_dataset(settings: DataSettings, *, root: Path, home: Path, report: R
     """
     folder = (root / settings.folder).resolve()
     _check_names(settings)
-    with data_lock(home, report):
+    with explain_full_disk(home, 0, "prepare the data"), data_lock(home, report):
         old = read_manifest(folder) if has_manifest(folder) else None
         if old is None:
             _refuse_lost_manifest(folder)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import colorama  # type: ignore[import-untyped]
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_data.hashfile.build import build
@@ -53,7 +54,9 @@ __all__ = [
 ]
 
 REMOTE = "evergreen"  # the name under which DVC sees an address from the settings
-_LOGGERS = ("dvc", "dvc_data", "dvc_objects")  # silent: what goes wrong comes back as an exception
+_TRANSFER_LOGGER = "dvc_data.hashfile.transfer"
+
+colorama.deinit()  # importing dvc wraps sys.stdout and sys.stderr, which are not dvc's here
 
 
 def version_dataset(dataset: Dataset, *, root: Path, remote: str, home: Path) -> DatasetVersion:
@@ -67,10 +70,10 @@ def version_dataset(dataset: Dataset, *, root: Path, remote: str, home: Path) ->
     address = remote_address(remote, root=root, home=home)
     with data_lock(home, report_nothing), _open_repo(root, address, home) as repo:
         needed, cache = _check_unchanged(dataset), repo.cache.local
-        with space_for(root / ".dvc", needed, "version the data"):
+        with space_for(root / ".dvc", 2 * needed, "version the data"):  # in the cache, and a remote on the same disk
             staging, meta, tree = build(cache, str(dataset.folder), repo.fs, HASH, ignore=repo.dvcignore)
-            _complete(transfer(staging, cache, {tree.hash_info}, shallow=False), "the DVC cache")
-            _complete(transfer(cache, _remote_store(repo, address), {tree.hash_info}, shallow=False), address)
+            _copy(staging, cache, tree.hash_info)
+            _copy(cache, _remote_store(repo, address), tree.hash_info)
     md5 = str(tree.hash_info.value)
     text = version_text(dataset, md5=md5, size_bytes=int(meta.size or 0), n_files=int(meta.nfiles or 0))
     write_text(version_file(home, dataset.digest), text)
@@ -111,9 +114,11 @@ def remote_address(remote: str, *, root: Path, home: Path) -> str:
 
 @contextmanager
 def _folder_beside(folder: Path) -> Iterator[Path]:
-    """Yield a new folder beside `folder`, which is removed unless the block renames it."""
+    """Yield a new folder beside `folder`, which is removed unless the block renames it; what a kill left goes too."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    for leftover in folder.parent.glob(f".{folder.name}-restoring-*"):
+        shutil.rmtree(leftover)
+    draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-restoring-", dir=folder.parent))
     draft.chmod(0o755)
     try:
         yield draft
@@ -133,23 +138,17 @@ def _check_unchanged(dataset: Dataset) -> int:
 
 @contextmanager
 def _open_repo(root: Path, address: str, home: Path) -> Iterator[Any]:
-    """Open the project's DVC repository: its state in `home`, no git, no analytics, nothing on the terminal."""
-    loggers = {logging.getLogger(name): logging.getLogger(name).level for name in _LOGGERS}
-    for logger in loggers:
-        logger.setLevel(logging.CRITICAL + 1)
+    """Open the project's DVC repository: its state in `home`, no git."""
     remotes = {} if _is_named(address) else {REMOTE: {"url": address}}
     core = {"analytics": False, "check_update": False, "no_scm": True, "site_cache_dir": str(home / "dvc")}
     try:
         with Repo(str(root), config={"core": core, "remote": remotes}) as repo:
             yield repo
-    except (DvcException, ObjectDBError, AuthError, FileSystemError, RemoteMissingDepsError) as error:
+    except (DvcException, ObjectDBError, AuthError, FileSystemError, RemoteMissingDepsError, OSError) as error:
         raise DataError(
-            f"DVC failed in {root}: {error}; a project needs its .dvc folder (`dvc init`), "
-            "and data.remote one that can be written"
+            f"DVC failed in {root} with the remote {address}: {error}; a project needs its .dvc folder (`dvc init`), "
+            "and data.remote an address that can be written"
         ) from error
-    finally:
-        for logger, level in loggers.items():
-            logger.setLevel(level)
 
 
 def _is_named(address: str) -> bool:
@@ -166,8 +165,7 @@ def _check_out(repo: Any, md5: str, folder: Path, address: str) -> None:
     cache, wanted = repo.cache.local, HashInfo(HASH, md5)
     try:
         if not _is_complete(cache, wanted):
-            source = _remote_store(repo, address)
-            _complete(transfer(source, cache, {wanted}, shallow=False, verify=True), "the DVC cache")
+            _copy(_remote_store(repo, address), cache, wanted, verify=True)
         checkout(str(folder), repo.fs, Tree.load(cache, wanted), cache, force=True)
     except FileNotFoundError as error:
         raise DataError(
@@ -184,7 +182,28 @@ def _is_complete(cache: Any, wanted: HashInfo) -> bool:
     return all(cache.exists(entry.value) for _, _, entry in tree)
 
 
-def _complete(result: Any, place: str) -> None:
+def _copy(source: Any, target: Any, wanted: HashInfo, *, verify: bool = False) -> None:
+    """Copy a version from one of DVC's stores to another, with the reason if a file does not arrive."""
+    reasons = _Reasons(logging.ERROR)
+    logger = logging.getLogger(_TRANSFER_LOGGER)
+    logger.addHandler(reasons)
+    try:
+        result = transfer(source, target, {wanted}, shallow=False, verify=verify)
+    finally:
+        logger.removeHandler(reasons)
     if result.failed:
-        names = ", ".join(sorted(str(failed.value) for failed in result.failed))
-        raise DataError(f"{place} did not take {len(result.failed)} files ({names}): see that it is there and writable")
+        raise DataError(
+            f"{target.fs.unstrip_protocol(target.path)} did not take {len(result.failed)} files: "
+            f"{'; '.join(dict.fromkeys(reasons.found))}. See that it is there, writable and not full"
+        )
+
+
+class _Reasons(logging.Handler):
+    """What dvc logs of a file that failed: it returns only that it did."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.found.append(str(record.exc_info[1] if record.exc_info else record.getMessage()))

@@ -1,6 +1,6 @@
 """Evaluation: a trained model becomes a bundle, is scored on the test set, and is judged by gates.
 
-    finish.py      trained model -> bundle: temperature, golden answers, reference, contract
+    finish.py      trained model -> bundle (bundle.py): temperature.py, golden answers, reference.py, contract
     scores.py      a module's probabilities for every image of a split, with the images' names
     metrics.py     scores -> accuracy, log-loss, calibration, recall and confusion by scikit-learn
     compare.py     scores -> intervals: the evidence

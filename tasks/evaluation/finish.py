@@ -35,7 +35,8 @@ def finish_bundle(
 ) -> Bundle:
     """Make the bundle of a trained model in `folder`, in place of one that is there, and return it.
 
-    `tolerance` is how far any probability may be from the golden answer.
+    `tolerance` is how far any probability may be from the golden answer. The reference's image statistics are
+    those of `pixels`, which are the images as sent where these have the model's shape.
 
     Raises:
         TrainingError: other classes than the data's, no validation images, a parameter or probability that is

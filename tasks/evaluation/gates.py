@@ -65,7 +65,7 @@ def judge_floor(accuracy: Interval, *, min_accuracy: float) -> GateResult:
     name, required = "accuracy", f"at least {min_accuracy:.4f}"
     if not accuracy.is_measured:
         return _unmeasured(name, required, accuracy)
-    facts = f"accuracy {accuracy.estimate:.4f} on {accuracy.n} images"
+    facts = f"{accuracy.estimate:.4f} on {accuracy.n} images"
     if accuracy.low >= min_accuracy:
         verdict, reason = Verdict.PASS, f"{facts}: at worst {accuracy.low:.4f}"
     elif accuracy.high < min_accuracy:

@@ -14,13 +14,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from tasks.errors import RegistryError
 
 # MLflow reads these at each use. Its own limits (120 s, 7 retries that back off) hide an outage for minutes, and its
-# progress bars break up other output. A variable that is set already wins.
+# progress bars and addresses break up other output. A variable that is set already wins.
 CLIENT_DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0.5",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 _LONGEST_REASON = 300
 

@@ -12,7 +12,8 @@ from mlflow.exceptions import MlflowException
 from tasks.errors import RegistryError
 from tasks.registry.client import is_absent, is_present, reaching
 from tasks.registry.record import DIGEST_TAG, RUN_TAG, VERDICT_TAG, ModelVersion
-from tasks.registry.stages import STAGE_TAG, Stage
+from tasks.registry.settling import settle
+from tasks.registry.stages import Stage
 
 if TYPE_CHECKING:
     from tasks.registry.registry import Registry
@@ -41,7 +42,8 @@ def register(
         if found.tags.get(key) != value:
             registry.set_tag(number, key, value)
     if Stage(str(found.current_stage)) in (Stage.NONE, Stage.STAGING):
-        place(registry, found, is_accepted=verdict == ACCEPTED)
+        place(registry, number, is_accepted=verdict == ACCEPTED)
+    settle(registry)
     return registry.version(number)
 
 
@@ -82,15 +84,10 @@ def new_version(
     )
 
 
-def place(registry: "Registry", found: MlflowVersion, *, is_accepted: bool) -> None:
-    """Give a version the alias and the stage of its verdict; of two accepted ones the newer is the challenger."""
-    version, challenger = int(found.version), registry.view().challenger
+def place(registry: "Registry", version: int, *, is_accepted: bool) -> None:
+    """Make a version the challenger, or archive it; of two accepted ones the newer is the challenger."""
+    challenger = registry.view().challenger
     if not is_accepted or (challenger is not None and challenger > version):
         registry.set_stage(version, Stage.ARCHIVED)
-        return
-    if challenger != version:
+    elif challenger != version:
         registry.set_alias("challenger", version)
-    if found.current_stage != Stage.STAGING or found.tags.get(STAGE_TAG) != Stage.STAGING:
-        registry.set_stage(version, Stage.STAGING)
-    if challenger is not None and challenger != version:
-        registry.set_stage(challenger, Stage.ARCHIVED)

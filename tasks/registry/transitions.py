@@ -13,9 +13,9 @@ from typing import Literal
 
 from tasks.errors import ConfigError
 from tasks.registry.ledger import Entry, Ledger, LedgerAction
-from tasks.registry.record import ModelVersion, RegistryView
+from tasks.registry.record import RegistryView
 from tasks.registry.registry import Registry
-from tasks.registry.stages import STAGE_TAG, Stage
+from tasks.registry.settling import settle
 
 
 @dataclass(frozen=True)
@@ -157,23 +157,6 @@ def undo(registry: Registry, ledger: Ledger, intent: Entry) -> Transition:
 def close(ledger: Ledger, intent: Entry, outcome: Literal["completed", "undone"]) -> None:
     """Write the `done` of an intent."""
     ledger.append(dataclasses.replace(intent, time=now(), phase="done", outcome=outcome))
-
-
-def settle(registry: Registry) -> None:
-    """Make every version's stage and stage tag agree with the aliases."""
-    for version in registry.versions():
-        stage = stage_of(version)
-        if (version.stage, version.tags.get(STAGE_TAG, Stage.NONE)) != (stage, stage):
-            registry.set_stage(version.version, stage)
-
-
-def stage_of(version: ModelVersion) -> Stage:
-    """Return the stage that a version's aliases give it; one that has no alias any more is archived."""
-    if "champion" in version.aliases:
-        return Stage.PRODUCTION
-    if "challenger" in version.aliases:
-        return Stage.STAGING
-    return Stage.NONE if version.stage is Stage.NONE and not version.aliases else Stage.ARCHIVED
 
 
 def now() -> str:

@@ -1,7 +1,8 @@
 """`python -m tasks.rollout`: the controller of the project whose `evergreen.toml` is here.
 
-Exit codes: 0 stopped by SIGTERM or SIGINT; 2 wrong settings; 13 MLflow's address is none; 14 the state that
-an earlier controller left is damaged; 15 another controller holds the lease, or has taken it over.
+Exit codes, those of `tasks.errors`: 0 stopped by SIGTERM or SIGINT; ConfigError's for wrong settings;
+RegistryError's where MLflow's address is none; ReleaseError's where the state that an earlier controller left is
+damaged; StackError's where another controller holds the lease or has taken it over.
 """
 
 import logging
@@ -12,6 +13,7 @@ import threading
 from serving.logs import configure_logging
 from tasks.errors import EvergreenError
 from tasks.rollout.controller import Controller
+from tasks.rollout.engines.process import ProcessEngine, instance_folder
 from tasks.rollout.lease import Lease
 from tasks.settings import load_settings
 
@@ -29,7 +31,7 @@ def main() -> int:
         settings = load_settings()
         lease = Lease.acquire(settings.home / "controller")
         log.info("the lease is held", extra={"token": lease.token, "home": str(settings.home)})
-        Controller(settings, lease).run(stop)
+        Controller(settings, lease, ProcessEngine(instance_folder(settings.home))).run(stop)
     except EvergreenError as error:
         log.error("%s", error)  # noqa: TRY400 - the sentence is for a person
         return error.exit_code

@@ -9,7 +9,7 @@ from tasks.errors import RegistryError, ReleaseError
 from tasks.registry.registry import Registry
 from tasks.rollout.act import Actor
 from tasks.rollout.decide import Decision, decide
-from tasks.rollout.engines.process import ProcessEngine, instance_folder
+from tasks.rollout.engines.process import ProcessEngine
 from tasks.rollout.facts import Action, Facts, Finding, Limits, RetireInstance, SetRoute, StartInstance
 from tasks.rollout.journal import Journal, describe
 from tasks.rollout.lease import Lease
@@ -20,7 +20,7 @@ from tasks.settings import Settings
 
 log = logging.getLogger(__name__)
 
-REGISTRY_PAUSE_S = 2.0  # between two reads of the registry while no release is open
+REGISTRY_PAUSE_S = 1.0  # between two reads of the registry while no release is open
 _TAKING_AWAY = FINAL | {Phase.ROLLING_BACK}
 
 
@@ -32,18 +32,20 @@ class Controller:
         RegistryError: the address of MLflow is none.
     """
 
-    def __init__(self, settings: Settings, lease: Lease) -> None:
+    def __init__(self, settings: Settings, lease: Lease, engine: ProcessEngine) -> None:
         self._settings = settings
         self._lease = lease
         self._limits = limits_of(settings)
         registry = Registry(settings.tracking_uri, settings.model.name)
-        engine, router = ProcessEngine(instance_folder(settings.home)), local_router(settings)
+        router = local_router(settings)
         self._journal = Journal(settings.home, registry, lease.token)
         watch = RegistryWatch(registry, self._journal.registry_facts)
         self._observer = Observer(watch, ServerWatch(engine), router)
         self._actor = Actor(settings, registry, engine, router, lease)
         self._finding: Finding | None = None
         self._error = ""
+        self._known_errors: set[str] = set()
+        self._new_errors: set[str] = set()
         self._is_registry_repaired = False
         self._next_registry_look_s = 0.0
 
@@ -65,6 +67,7 @@ class Controller:
         """
         self._lease.check()
         self._error = ""
+        self._known_errors, self._new_errors = self._new_errors, set()
         try:
             self._repair_registry()
             facts = self._look()
@@ -153,9 +156,11 @@ class Controller:
         return state is not None and state.phase is Phase.BOOTING and state.version == action.version
 
     def _note(self, error: Exception) -> None:
-        """Log an error, and keep it for the state file."""
+        """Keep an error for the state file, and log it unless the tick before had it too."""
         self._error = str(error)
-        log.error("%s", error)
+        if self._error not in self._known_errors:
+            log.error("%s", error)
+        self._new_errors.add(self._error)
 
     def _report(self, facts: Facts) -> None:
         known = self._observer.registry.last

@@ -123,6 +123,7 @@ def judge_absence(state: ReleaseState, facts: Facts) -> Finding:
         instance
         for instance in facts.instances
         if upkeep.known_of(instance) == upkeep.target_of(state)
+        and instance.has_begun
         and not instance.is_alive
         and instance.started_s >= state.started_s
     ]

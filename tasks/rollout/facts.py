@@ -19,7 +19,7 @@ class KnownVersion:
 class InstanceFacts:
     """A server as it was seen: `unready_s` since it was last ready, or since the first look at it.
 
-    `port` is 0 until the server listens.
+    `port` is 0 until the server listens; without `has_begun` it ended with the controller that started it.
     """
 
     id: str
@@ -30,6 +30,7 @@ class InstanceFacts:
     is_alive: bool
     is_ready: bool = False
     was_ready: bool = False
+    has_begun: bool = True
     is_stopping: bool = False
     unready_s: float = 0.0
     log: str = ""

@@ -30,7 +30,8 @@ class ServerSpec:
 class Instance:
     """A started server; times are epoch seconds, `port` is 0 until it listens.
 
-    `pid_started_s` tells the process from a later one that was given the same pid.
+    `pid_started_s` tells the process from a later one that was given the same pid. A controller that ends
+    before `has_begun` takes the server with it: that it ended says nothing about the model.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Instance:
     started_s: float
     log: str
     port: int = 0
+    has_begun: bool = False
     stopping_since_s: float | None = None
 
     @classmethod

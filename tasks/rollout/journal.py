@@ -36,7 +36,7 @@ class Journal:
         self._registry = registry
         self._token = token
         self._pid_started_s = psutil.Process().create_time()
-        self._written: dict[str, Any] = {}
+        self._written: dict[str, Any] = status  # what is not known yet stays as it was known last
 
     def recall(self) -> None:
         """Take the release from its version's tag where the state file was lost: what failed is not tried again.

@@ -124,6 +124,7 @@ class ServerWatch:
             is_alive=is_alive,
             is_ready=is_ready,
             was_ready=instance.id in self._was_ready,
+            has_begun=instance.has_begun,
             is_stopping=instance.stopping_since_s is not None,
             unready_s=now_s - self._unready_since_s.get(instance.id, now_s),
             log=instance.log,

@@ -40,6 +40,7 @@ def flow_environment(settings: Settings) -> dict[str, str]:
         **prefect_environment(settings),
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # an error is shown once, as the command's message
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
 
 

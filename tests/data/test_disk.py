@@ -1,8 +1,8 @@
 """A full disk: seen before the work where the size is known, explained where it fills up in it."""
 
 import subprocess
-from collections import namedtuple
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -12,7 +12,11 @@ from tasks.data.pixels import build_pixels
 from tasks.errors import DataError
 from tests.data.conftest import Project
 
-Usage = namedtuple("Usage", "total used free")
+
+class Usage(NamedTuple):
+    total: int
+    used: int
+    free: int
 
 
 def test_too_little_space_is_seen_before_packing(project: Project, monkeypatch: pytest.MonkeyPatch):
@@ -34,9 +38,8 @@ def test_too_little_space_is_seen_before_unpacking(project: Project, monkeypatch
 def small_disk(project: Project):
     """The project's data folder on a real disk of 64 kB; mounting one needs root."""
     project.data.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(project.data)], capture_output=True, text=True, check=False
-    )
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(project.data)]
+    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         pytest.skip(f"no small disk can be mounted: {mounted.stderr.strip()}")
     yield project.data
@@ -48,19 +51,14 @@ def test_a_disk_that_fills_up_leaves_the_old_dataset(
 ):
     monkeypatch.setattr(disk, "RESERVE_BYTES", 0)
     monkeypatch.setattr(pack, "GROWTH", 0.0)
-    project.set(min_images_per_class=1)
-    all_images = sorted(project.images.rglob("*.png"))
     aside = project.root / "aside"
-    for file in all_images[20::30] + all_images[21::30] + [f for n, f in enumerate(all_images) if n % 30 > 21]:
-        target = aside / file.relative_to(project.images)
+    project.images.rename(aside)
+    for file in sorted(aside.rglob("*.png"))[::2]:
+        target = project.images / file.relative_to(aside)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if file.exists():
-            file.rename(target)
-    for file in [f for n, f in enumerate(all_images) if n % 30 < 10]:
-        target = aside / file.relative_to(project.images)
         file.rename(target)
     first = project.prepare()
-    for file in list(aside.rglob("*.png")):
+    for file in aside.rglob("*.png"):
         file.rename(project.images / file.relative_to(aside))
     with pytest.raises(DataError, match=r"no disk space to pack image_folder: .*data has 0 MB free"):
         project.prepare()

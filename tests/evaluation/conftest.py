@@ -1,4 +1,4 @@
-"""A small real training without its process: 300 images of four classes, a network that has learnt some of them."""
+"""A small real training without its process: 300 images of Fashion-MNIST, a network that has learnt some of them."""
 
 import hashlib
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn.functional import cross_entropy
 
 from tasks.data.dataset import PixelMap, Split
@@ -15,7 +16,8 @@ from tasks.training.result import TrainedModel, weights_sha256, write_result
 from tasks.training.spec import Recipe, TrainingSpec
 from tasks.training.trainer import save
 
-CLASSES = ("bag", "coat", "sandal", "trouser")
+ASSETS = Path(__file__).parents[1] / "assets" / "fashion"
+CLASSES = tuple(sorted(folder.name for folder in ASSETS.iterdir()))
 SIZE_PX = 28
 DIGEST = "d" * 64
 COUNTS = {Split.TRAIN: 180, Split.VALIDATION: 60, Split.TEST: 60}
@@ -29,24 +31,19 @@ class Trained:
     pixels: PixelMap
 
 
-def make_images(labels, generator):
-    """Return (N, 1, 28, 28) uint8: each class a bar at its own angle, at a random place, under noise."""
-    rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX] - SIZE_PX / 2
-    images = np.empty((len(labels), 1, SIZE_PX, SIZE_PX), dtype=np.uint8)
-    for number, label in enumerate(labels):
-        angle = label * np.pi / 4 + generator.normal(0, 0.25)
-        distance = np.abs(rows * np.cos(angle) + columns * np.sin(angle) + generator.normal(0, 3))
-        clean = 60 + 120 * np.exp(-((distance / 3) ** 2))
-        images[number, 0] = (clean + generator.normal(0, 25, clean.shape)).clip(0, 255)
-    return images
+def read_images():
+    """Return the 300 images (N, 1, 28, 28) uint8 of `tests/assets/fashion` and their labels (N,), class by class."""
+    files = sorted(ASSETS.glob("*/*.png"))
+    images = np.stack([np.asarray(Image.open(file).convert("L"))[None] for file in files])
+    return images, np.array([CLASSES.index(file.parent.name) for file in files], dtype=np.int64)
 
 
 def write_pixels(folder: Path, counts=COUNTS) -> PixelMap:
     """Write a pixel map, sorted by split and id as `tasks.data.pixels` does it."""
-    generator = np.random.default_rng(7)
+    images, labels = read_images()
+    chosen = np.random.default_rng(7).permutation(len(labels))[: sum(counts.values())]
+    images, labels = images[chosen], labels[chosen]
     splits = np.repeat([int(split) for split in counts], list(counts.values())).astype(np.uint8)
-    labels = np.arange(len(splits), dtype=np.int64) % len(CLASSES)
-    images = make_images(labels, generator)
     ids = np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images], dtype="S64")
     order = np.lexsort((labels, ids, splits))
     folder.mkdir(parents=True)
@@ -73,7 +70,7 @@ def train_briefly(pixels: PixelMap, out: Path, *, seed: int, steps: int = 30) ->
             loss = cross_entropy(classifier(images[rows])[0], labels[rows])
             with torch.no_grad():
                 for parameter, gradient in zip(parameters, torch.autograd.grad(loss, parameters), strict=True):
-                    parameter -= 0.1 * gradient
+                    parameter.sub_(0.1 * gradient)
     out.mkdir(parents=True)
     (out / "spec.json").write_text(spec.to_json())
     served = save(classifier, spec, out)

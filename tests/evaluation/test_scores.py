@@ -12,10 +12,12 @@ from tasks.errors import DataError
 from tasks.evaluation.scores import Scores, read_predictions, score_module, score_split, write_predictions
 from tests.evaluation.conftest import CLASSES
 
+NAMES = ("bag", "coat", "sandal", "trouser")
 
-def make_scores(probabilities, labels, classes=CLASSES, split="test"):
+
+def make_scores(probabilities, labels):
     ids = np.array([f"{number:064x}" for number in range(len(labels))])
-    return Scores(ids, np.asarray(labels, dtype=np.str_), classes, np.asarray(probabilities, dtype=np.float32), split)
+    return Scores(ids, np.asarray(labels, dtype=np.str_), NAMES, np.asarray(probabilities, dtype=np.float32), "test")
 
 
 def test_batches_change_no_answer(trained):
@@ -24,13 +26,13 @@ def test_batches_change_no_answer(trained):
     parts = score_module(trained.model.folder / "model.pt", images, batch=7)
     for one, other in zip(whole, parts, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5)
-    assert (whole[0].shape, whole[1].shape) == ((60, 4), (60, trained.model.embedding_size))
+    assert (whole[0].shape, whole[1].shape) == ((60, 10), (60, trained.model.embedding_size))
     assert whole[0].dtype == whole[1].dtype == np.float32
 
 
 def test_no_images_have_scores_of_the_right_shape(trained):
     probabilities, embeddings = score_module(trained.model.folder / "model.pt", np.empty((0, 1, 28, 28), np.uint8))
-    assert (probabilities.shape, embeddings.shape) == ((0, 4), (0, trained.model.embedding_size))
+    assert (probabilities.shape, embeddings.shape) == ((0, 10), (0, trained.model.embedding_size))
 
 
 def test_scoring_leaves_the_threads_alone(trained):
@@ -45,7 +47,7 @@ def test_split_scores_carry_names_and_better_than_chance(trained):
     assert scores.split == "test"
     assert scores.ids.tolist() == [value.decode() for value in arrays.ids]
     assert scores.label_indices.tolist() == arrays.labels.tolist()
-    assert (scores.predicted == scores.labels).mean() > 0.5
+    assert (scores.predicted == scores.labels).mean() > 0.3  # chance is 0.1
 
 
 def test_predicted_is_a_name_and_never_one_for_nan():
@@ -67,7 +69,7 @@ def test_scores_that_do_not_fit_are_refused(rows, columns, labels):
 @pytest.mark.parametrize("count", [0, 1, 50])
 def test_predictions_come_back_as_they_were(tmp_path, count):
     generator = np.random.default_rng(3)
-    labels = generator.choice([*CLASSES, "hat"], count)
+    labels = generator.choice([*NAMES, "hat"], count)
     written = make_scores(generator.dirichlet(np.ones(4), count).reshape(count, 4), labels)
     write_predictions(written, tmp_path / "predictions.parquet")
     read = read_predictions(tmp_path / "predictions.parquet")

@@ -11,14 +11,14 @@ import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import numpy as np
-
 
 def golden_answers(bundle):
     answers = {}
     for entry in json.loads((bundle / "golden" / "golden.json").read_text()):
         path = bundle / "golden" / entry["file"]
-        body = np.load(path).tobytes() if entry["kind"] == "raw" else path.read_bytes()
+        body = path.read_bytes()
+        if entry["kind"] == "raw":  # .npy: ten bytes, the last two the length of a head, then the pixels
+            body = body[10 + int.from_bytes(body[8:10], "little") :]
         answers[body] = entry["probabilities"]
     return answers
 

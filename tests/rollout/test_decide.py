@@ -140,6 +140,12 @@ def test_a_first_release_step_by_step():
         ),
         (
             Phase.BOOTING,
+            with_new(server(2, is_ready=False, is_alive=False, has_begun=False, age_s=-1)),
+            Phase.BOOTING,
+            [StartInstance(2, "digest-2")],
+        ),
+        (
+            Phase.BOOTING,
             with_new(server(2, is_ready=False, age_s=121)),
             Phase.ROLLING_BACK,
             [Reject(2, "Ada", "it was not ready 120 s after its start, see v2a.log"), RetireInstance("v2a")],
@@ -188,6 +194,7 @@ def test_a_first_release_step_by_step():
         "wait for it",
         "a bundle that is refused",
         "it ends while it boots",
+        "it ended with the controller that started it",
         "it does not become ready",
         "wrong golden answers",
         "right golden answers",

@@ -5,7 +5,7 @@ import pytest
 from serving.bundle.contract import bundle_digest
 from tasks.errors import ReleaseError
 from tasks.rollout.golden_check import check_server, worst_difference
-from tests.rollout.conftest import spec_of, until
+from tests.rollout.running import spec_of, until
 
 
 def address(engine, bundle):

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from tasks.rollout.engines.process import KEPT_LOGS, ProcessEngine, instance_folder, stop_all_instances
-from tests.rollout.conftest import spec_of, stub_command, until
+from tests.rollout.running import spec_of, stub_command, until
 
 
 def listening(engine):

@@ -13,7 +13,7 @@ from tasks.rollout.envoy import NO_CHAMPION
 from tasks.rollout.lease import LeaseError
 from tasks.rollout.route import Route, Share, Target
 from tasks.rollout.router import ROUTES, Router
-from tests.rollout.conftest import Load, spec_of, stub_command, until
+from tests.rollout.running import Load, spec_of, stub_command, until
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_a_lower_token_writes_nothing(envoy, servers):
 
 
 def test_what_envoy_refuses_is_an_error_with_what_it_says(envoy, servers):
-    with pytest.raises(ReleaseError, match="did not take .* has refused 1 files, its log says why"):
+    with pytest.raises(ReleaseError, match=r"did not take .* has refused 1 files, its log says why"):
         envoy.set_route(straight(Target("bad", 1, 70_000)), token=1, timeout_s=0.5)
     set_route(envoy, straight(servers[1][0]))
 

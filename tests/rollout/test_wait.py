@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 import threading
@@ -115,7 +114,7 @@ def test_readers_see_whole_states_only(tmp_path):
         stop.set()
         writer.join()
     assert found == {DONE}
-    assert os.listdir(tmp_path / "controller") == ["state.json"]
+    assert [path.name for path in (tmp_path / "controller").iterdir()] == ["state.json"]
 
 
 def test_a_damaged_state_file_is_an_error_with_the_way_out(tmp_path):

@@ -71,12 +71,14 @@ def places() -> list[tuple[str, Fetch]]:
 
 
 def fetch_aside(fetch: Fetch, cache: Path, report: Report) -> Path:
-    """Fetch into a folder beside `cache`, verify, and rename it to `cache`.
+    """Fetch into a folder beside `cache`, verify, and rename it to `cache`; what a killed run left there goes.
 
     Raises:
         FetchError: the place did not have the files, or had others.
     """
     cache.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in cache.parent.glob(f".{cache.name}-*"):
+        shutil.rmtree(leftover)
     draft = Path(tempfile.mkdtemp(prefix=f".{cache.name}-", dir=cache.parent))
     try:
         fetch(draft, report)
@@ -101,20 +103,8 @@ def fetch_by_apt(draft: Path, report: Report) -> None:
     missing = [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]
     if missing:
         raise FetchError(f"{' and '.join(missing)} not found: not a Debian-like system")
-    work = draft / "apt"
-    for folder in ("state", "lists/partial", "cache/archives/partial"):
-        (work / folder).mkdir(parents=True)
-    options = {
-        "Dir::State": work / "state",
-        "Dir::State::lists": work / "lists",
-        "Dir::Cache": work / "cache",
-        "APT::Sandbox::User": "",
-        "Acquire::Retries": "0",
-        "Acquire::http::Timeout": "10",
-        "Acquire::https::Timeout": "10",
-    }
-    apt = ["apt-get", "-q", *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))]
-    stage = "fetch Fashion-MNIST by apt"
+    work, stage = draft / "apt", "fetch Fashion-MNIST by apt"
+    apt = _private_apt(work)
     for done, command in enumerate(([*apt, "update"], [*apt, "download", PACKAGE])):
         report(stage, done, 3)
         _run(command, work)
@@ -130,6 +120,22 @@ def fetch_by_apt(draft: Path, report: Report) -> None:
         file.replace(draft / file.name)
     shutil.rmtree(work)
     report(stage, 3, 3)
+
+
+def _private_apt(work: Path) -> list[str]:
+    """Return the apt-get command whose state, lists and cache are in the new folder `work`."""
+    for folder in ("state", "lists/partial", "cache/archives/partial"):
+        (work / folder).mkdir(parents=True)
+    options = {
+        "Dir::State": work / "state",
+        "Dir::State::lists": work / "lists",
+        "Dir::Cache": work / "cache",
+        "APT::Sandbox::User": "",
+        "Acquire::Retries": "0",
+        "Acquire::http::Timeout": "10",
+        "Acquire::https::Timeout": "10",
+    }
+    return ["apt-get", "-q", *(part for key, value in options.items() for part in ("-o", f"{key}={value}"))]
 
 
 def _run(command: list[str], folder: Path) -> None:
@@ -168,7 +174,7 @@ def fetch_from_mirror(url: str, draft: Path, report: Report) -> None:
                         done += len(block)
                         report("fetch Fashion-MNIST", min(done, SIZE_BYTES), SIZE_BYTES)
     except httpx.HTTPError as error:
-        raise FetchError(str(error) or type(error).__name__) from error
+        raise FetchError(str(error).partition("\n")[0] or type(error).__name__) from error
 
 
 def _verify(folder: Path) -> None:

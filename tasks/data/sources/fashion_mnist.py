@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks.data.sources.addresses import Address, fingerprint, open_address
 from tasks.data.sources.fashion_files import CONTENTS_SHA256, obtain_files
-from tasks.data.sources.idx import IdxPair, content_sha256, count_images, find_pairs, read_pair
+from tasks.data.sources.idx import IMAGES, PREFIXES, IdxPair, content_sha256, count_images, find_pairs, read_pair
 from tasks.data.sources.raw import RawImage, Report, Source
 from tasks.errors import DataError
 
@@ -35,6 +35,8 @@ def open_fashion_mnist(location: str, name: str, root: Path, home: Path, report:
     """
     address = open_address(location or str(obtain_files(home, report)), root)
     pairs = find_pairs(address)
+    if len(pairs) != len(PREFIXES):
+        raise DataError(f"{address.text} has no {IMAGES.format('t10k')}[.gz]: Fashion-MNIST has four files")
     files = [file for pair in pairs for file in (pair.images, pair.labels)]
     return Source(
         name=name,

@@ -100,6 +100,7 @@ def read_pair(
                 label = names[int(labels[row])] if names else str(labels[row])
                 moment = added_at or pair.images.modified_at
                 yield RawImage(pixels, label, pair.split, f"{pair.images.relative}[{row}]", moment)
+        _read_end(stream, pair.images)
 
 
 def content_sha256(address: Address, file: FoundFile) -> str:
@@ -122,7 +123,9 @@ def _open(address: Address, file: FoundFile) -> IO[bytes]:
 def _read_labels(address: Address, file: FoundFile) -> bytes:
     with _open(address, file) as stream:
         (count,) = _read_header(stream, file, LABELS_MAGIC, n_dimensions=1)
-        return _read_exactly(stream, count, file)
+        labels = _read_exactly(stream, count, file)
+        _read_end(stream, file)
+        return labels
 
 
 def _read_header(stream: IO[bytes], file: FoundFile, magic: int, *, n_dimensions: int) -> tuple[int, ...]:
@@ -130,6 +133,16 @@ def _read_header(stream: IO[bytes], file: FoundFile, magic: int, *, n_dimensions
     if found != magic:
         raise DataError(f"{file.path} is not IDX: it starts with {found:#010x}, expected {magic:#010x}")
     return tuple(shape)
+
+
+def _read_end(stream: IO[bytes], file: FoundFile) -> None:
+    """See that nothing follows; reading past the end is also what makes gzip check its sum."""
+    try:
+        rest = stream.read(1)
+    except (EOFError, OSError) as error:
+        raise DataError(f"{file.path} is damaged: {error}; fetch it again") from error
+    if rest:
+        raise DataError(f"{file.path} is longer than its header says; fetch it again")
 
 
 def _read_exactly(stream: IO[bytes], size: int, file: FoundFile) -> bytes:

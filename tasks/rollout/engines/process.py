@@ -77,7 +77,7 @@ class ProcessEngine:
             with contextlib.suppress(BrokenPipeError):  # it ended already, as `list` will tell
                 child.stdin.write(b"\n")
                 child.stdin.close()
-        return instance
+        return self._records.write(dataclasses.replace(instance, has_begun=True))
 
     def list(self) -> tuple[Instance, ...]:
         """Return every recorded server, oldest first: also those that an earlier controller started, or that ended."""
