@@ -76,6 +76,7 @@ def reject(registry: Registry, ledger: Ledger, version: int, *, who: str, why: s
         RegistryError: MLflow or the ledger failed; `finish_open_transition` brings the rest in order.
     """
     finish_open_transition(registry, ledger)
+    registry.version(version)
     view = registry.view()
     if view.champion == version:
         raise ConfigError(f"version {version} of {registry.model} is the champion: roll back, or release another one")

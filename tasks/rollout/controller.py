@@ -21,6 +21,7 @@ from tasks.settings import Settings
 log = logging.getLogger(__name__)
 
 REGISTRY_PAUSE_S = 1.0  # between two reads of the registry while no release is open
+OUTAGE_PAUSE_S = 5.0  # ... and while MLflow is away: an attempt takes seconds, in which nobody looks after the servers
 _TAKING_AWAY = FINAL | {Phase.ROLLING_BACK}
 
 
@@ -85,6 +86,8 @@ class Controller:
 
     def _repair_registry(self) -> None:
         """Finish what an earlier controller left half done in the registry, once, and the tag that is behind."""
+        if self._observer.registry.problem:
+            return
         try:
             if not self._is_registry_repaired:
                 self._actor.finish_open_transition()
@@ -97,11 +100,12 @@ class Controller:
     def _look(self) -> Facts | None:
         now_s = time.time()
         is_open = self._journal.state is not None and not self._journal.state.is_final
-        with_registry = is_open or now_s >= self._next_registry_look_s
-        if with_registry:
-            self._next_registry_look_s = now_s + REGISTRY_PAUSE_S
+        registry = self._observer.registry
+        with_registry = (is_open and not registry.problem) or now_s >= self._next_registry_look_s
         facts = self._observer.look(now_s, self._finding, with_registry=with_registry)
-        self._error = self._error or self._observer.registry.problem
+        if with_registry:
+            self._next_registry_look_s = time.time() + (OUTAGE_PAUSE_S if registry.problem else REGISTRY_PAUSE_S)
+        self._error = self._error or registry.problem
         return facts
 
     def _decide(self, facts: Facts) -> Decision:

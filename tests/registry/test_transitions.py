@@ -102,10 +102,11 @@ def test_releasing_previous_again_swaps_the_two(released, client, ledger):
     assert stages(client, released.model) == {1: "Production", 2: "Archived", 3: "Staging"}
 
 
-def test_a_version_that_does_not_exist_leaves_no_trace(released, client, ledger):
+@pytest.mark.parametrize("act", [promote, reject])
+def test_a_version_that_does_not_exist_leaves_no_trace(released, client, ledger, act):
     before = ledger.read(), aliases(client, released.model)
     with pytest.raises(RegistryError, match="no version 9"):
-        promote(released, ledger, 9, who="test", why="typing error")
+        act(released, ledger, 9, who="test", why="typing error")
     assert (ledger.read(), aliases(client, released.model)) == before
 
 

@@ -25,7 +25,7 @@ def project(tmp_path_factory):
         patch.chdir(folder)
         settings = load_settings()
         yield settings
-    stop_all_instances(settings.home, drain_s=0.0)
+        stop_all_instances(settings.home, drain_s=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,7 @@ def envoy(project):
 def world(project, envoy, bundle):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(controller, "REGISTRY_PAUSE_S", 0.0)
+        patch.setattr(controller, "OUTAGE_PAUSE_S", 0.0)
         made = World(project, bundle)
         yield made
         made.stop()

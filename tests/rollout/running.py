@@ -70,7 +70,7 @@ class Load:
     `pause_s` stands between two requests of a thread, for a load that lasts.
     """
 
-    def __init__(self, url, body, *, threads=4, limit=2_000, pause_s=0.0, headers=None):
+    def __init__(self, url, body, *, threads=4, limit=2_000, pause_s=0.002, headers=None):
         self.url = url
         self.body = body
         self.answers = []

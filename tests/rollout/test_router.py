@@ -62,7 +62,7 @@ def test_a_share_gets_about_its_weight(project, envoy, servers):
     assert 60 <= load.versions.count("2") <= 140  # of 400; outside once in 10^5 runs
 
 
-def test_a_hundred_changes_of_route_lose_no_request(project, envoy, servers):
+def test_forty_changes_of_route_lose_no_request(project, envoy, servers):
     (one, _), (two, _) = servers[1], servers[2]
     with Load(project.router_url, b"x" * 784) as load:
         load.wait_for(10)

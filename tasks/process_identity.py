@@ -1,0 +1,20 @@
+"""Whether a process that was noted down still runs: a pid is used again, with its start time it is one process."""
+
+import psutil
+
+START_TOLERANCE_S = 2.0  # start times are told to 10 ms, and move when the clock is set
+
+
+def find_process(pid: int, started_at: float) -> psutil.Process | None:
+    """Return the process with this pid and start time (seconds since the epoch), None when it has ended."""
+    try:
+        process = psutil.Process(pid)
+        is_same = abs(process.create_time() - started_at) < START_TOLERANCE_S
+        return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_process_alive(pid: int, started_at: float) -> bool:
+    """Whether the process with this pid and start time (seconds since the epoch) runs."""
+    return find_process(pid, started_at) is not None
