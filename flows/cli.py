@@ -46,12 +46,13 @@ def run(
     ] = None,
 ) -> None:
     """Retrain: data, training, gates, registry, release. Starts the local stack if it is not up."""
-    settings = load_settings()
+    settings, values = load_settings(), parse_overrides(overrides or [])
+    settings.override(values)  # a wrong one is told now, not after the stack is up
     with showing_progress():
         prepare_for_flows(settings)
         from flows.retrain import retrain  # noqa: PLC0415  # imports MLflow and torch
 
-        summary = retrain(scheduled=scheduled, release=release, overrides=parse_overrides(overrides or []))
+        summary = retrain(scheduled=scheduled, release=release, overrides=values)
     console.print()
     print_rows(summary.rows())
 

@@ -42,13 +42,14 @@ def list_() -> None:
     from tasks.data.listing import list_dataset  # noqa: PLC0415
 
     listing = list_dataset(load_settings().data_folder)
-    print_rows([("digest", listing.digest), ("size", f"{listing.size_bytes / 1e6:.1f} MB in {listing.folder}")])
+    rows = [("digest", listing.digest), ("size", f"{listing.size_bytes / 1e6:.1f} MB in {listing.folder}")]
     for batch in listing.batches:
         left_out = f", {batch.n_quarantined:,} quarantined, {batch.n_excluded:,} left out as copies"
-        print_rows([(batch.name, f"{batch.kind}, {batch.n_rows:,} images, {batch.n_shards} shards{left_out}")])
+        rows.append((batch.name, f"{batch.kind}, {batch.n_rows:,} images, {batch.n_shards} shards{left_out}"))
     for split, counts in listing.counts.items():
         by_class = ", ".join(f"{name} {n:,}" for name, n in zip(listing.classes, counts, strict=True))
-        print_rows([(split, f"{sum(counts):,} ({by_class})")])
+        rows.append((split, f"{sum(counts):,} ({by_class})"))
+    print_rows(rows)
 
 
 @app.command()

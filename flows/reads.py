@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tasks.errors import ConfigError, StackError
-from tasks.registry.ledger import Ledger, history
+from tasks.registry.ledger import history, open_ledger
 from tasks.rollout.status import is_controller_alive, read_status
 from tasks.settings import Settings
 from tasks.stack.services import Service, local_services
@@ -69,7 +69,7 @@ def status_rows(state: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 def history_lines(settings: Settings, *, as_json: bool) -> Iterable[str]:
     """Return the ledger's transitions, a line each; as JSON the entries themselves."""
-    ledger = Ledger(settings.home / "ledger.jsonl")
+    ledger = open_ledger(settings.home)
     if as_json:
         return [json.dumps([dataclasses.asdict(entry) for entry in ledger.read()], indent=2)]
     return history(ledger) or ["nothing was released yet: `evergreen run` trains and releases a model"]
@@ -87,7 +87,12 @@ def predict_files(settings: Settings, images: list[Path]) -> list[tuple[str, str
 
 
 def predict_file(client: httpx.Client, path: Path) -> str:
-    """Return the most probable classes of one image file."""
+    """Return the most probable classes of one image file.
+
+    Raises:
+        ConfigError: the file cannot be read, or the model cannot read it.
+        StackError: nothing answers, or not as a model does.
+    """
     try:
         body = path.read_bytes()
     except OSError as error:
@@ -96,10 +101,17 @@ def predict_file(client: httpx.Client, path: Path) -> str:
         answer = client.post("/predict", content=body, headers={"content-type": "application/octet-stream"})
     except httpx.HTTPError as error:
         raise StackError(f"nothing answers at {client.base_url}: {error}; `evergreen up` starts it") from error
+    try:
+        values = answer.json()
+        said = values.get("error", "") if answer.is_error else ""
+    except (ValueError, AttributeError) as error:
+        raise StackError(
+            f"{client.base_url} answered {answer.status_code} and not as a model does: {answer.text[:200]!r}; "
+            "see who listens there with `evergreen doctor`"
+        ) from error
     if answer.is_client_error:
-        raise ConfigError(f"{path}: {answer.json()['error']}")
+        raise ConfigError(f"{path}: {said}")
     if answer.is_error:
-        raise StackError(f"{client.base_url} answered {answer.status_code}: {answer.text[:200]}")
-    values = answer.json()
+        raise StackError(f"{client.base_url} answered {answer.status_code}: {said}")
     ranked = ", ".join(f"{top['label']} {top['probability']:.1%}" for top in values["predictions"][0]["top_k"][:3])
     return f"{ranked} (version {values['version']})"

@@ -9,13 +9,16 @@ from tasks.release import release_version
 from tasks.rollout.status import Outcome
 from tasks.settings import load_settings
 
-Version = Annotated[int, Field(ge=1, description="The registered version to bring into production, as MLflow counts.")]
-Reason = Annotated[str, Field(description="Why: it stands in the ledger.")]
+Version = Annotated[int, Field(ge=1)]
 
 
 @flow(name="release", description="Bring a registered version into production, behind the router.")
-def release(version: Version, reason: Reason = "asked for by hand") -> Outcome:
+def release(version: Version, reason: str = "asked for by hand") -> Outcome:
     """Release `version` and return the controller's answer.
+
+    Args:
+        version: The registered version to bring into production, as MLflow counts them.
+        reason: Why; it stands in the ledger.
 
     Raises:
         ReleaseError: the version failed on the way and the champion stayed, or no controller answers.

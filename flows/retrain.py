@@ -1,10 +1,9 @@
 """The flow that keeps the model fresh: prepare, train, evaluate, judge, register, release."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from pydantic import Field
 
 from flows.summary import RunSummary, addresses
 from tasks.evaluate import Champion, Evaluated, evaluate_model, score_champion
@@ -17,20 +16,15 @@ from tasks.release import HTTP_STAGE, ServedCheck, check_served, current_version
 from tasks.settings import Settings, load_settings
 from tasks.train import TrainingPlan, plan_training, start_run, train_model
 
-Scheduled = Annotated[
-    bool,
-    Field(description="Scheduled runs train with the first seed only: unchanged inputs end with 'nothing new'."),
-]
-Release = Annotated[bool, Field(description="Release the model where all gates pass; otherwise it is only registered.")]
-Overrides = Annotated[
-    dict[str, Any],
-    Field(description='Settings for this run alone, by their dotted name: {"training.epochs": 2}.'),
-]
-
 
 @flow(name="retrain", description="Prepare data, train a challenger, judge it against the champion, release it.")
-def retrain(scheduled: Scheduled = False, release: Release = True, overrides: Overrides | None = None) -> RunSummary:
+def retrain(scheduled: bool = False, release: bool = True, overrides: dict[str, Any] | None = None) -> RunSummary:
     """Run the whole pipeline once and return what it came to.
+
+    Args:
+        scheduled: Train with the first seed only, as every night: unchanged inputs end with "nothing new".
+        release: Release the model where all gates pass; otherwise it is only registered.
+        overrides: Settings for this run alone, by their dotted name: {"training.epochs": 2}.
 
     Raises:
         EvergreenError: a stage could not be done; the champion goes on serving.

@@ -12,7 +12,7 @@ from tasks.settings import Settings
 class RunSummary:
     """The outcome of one retraining; `champion` is what is in production after it, `stages_s` seconds by stage."""
 
-    outcome: str  # promoted, kept, nothing new, registered
+    outcome: str  # promoted; kept the champion; nothing released; registered, not released; nothing new
     reason: str
     data: str
     trained: ModelVersion | None

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from tasks import progress
 
-console = Console()
-errors = Console(stderr=True)
+# Texts hold values, paths and class names: brackets and colons in them are no markup.
+console = Console(markup=False, emoji=False)
+errors = Console(stderr=True, markup=False, emoji=False)
 
 
 class Bars:
@@ -50,10 +52,10 @@ def showing_progress() -> Iterator[None]:
     """Draw what is reported inside the block."""
     columns = (
         SpinnerColumn(finished_text="[green]done"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[detail]}"),
+        TextColumn("{task.fields[detail]}", style="dim", markup=False),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars, progress.listening(Bars(bars)):
         yield
@@ -71,4 +73,4 @@ def print_rows(rows: Iterable[tuple[str, str]]) -> None:
 
 def print_error(error: Exception) -> None:
     """Print what went wrong, as one message."""
-    errors.print(f"[bold red]error[/]: {error}", highlight=False, soft_wrap=True)
+    errors.print(Text.assemble(("error", "bold red"), f": {error}"), soft_wrap=True)

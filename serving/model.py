@@ -2,7 +2,6 @@
 
 import logging
 import threading
-import warnings
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +12,7 @@ from torch import Tensor
 from serving.bundle.contract import MODULE, BundleError, Contract, bundle_digest, read_contract, verify_files
 from serving.bundle.decode import Pixels
 from serving.bundle.golden import check_golden
+from serving.bundle.module import load_module, optimise_module
 from serving.prediction import Prediction, join_predictions
 
 logger = logging.getLogger(__name__)
@@ -51,9 +51,9 @@ class Model:
         verify_files(folder, contract, served_only=True)
         torch.set_num_threads(threads)
         digest = bundle_digest(folder)
-        module = _load_module(folder / MODULE, device)
+        module = load_module(folder / MODULE, device)
         try:
-            served = cls(_optimise(module), contract, digest, max_batch=max_batch, device=device)
+            served = cls(optimise_module(module), contract, digest, max_batch=max_batch, device=device)
             served._prove(folder)
         except (BundleError, RuntimeError) as error:  # RuntimeError: TorchScript cannot freeze every module
             served = cls(module, contract, digest, max_batch=max_batch, device=device)
@@ -100,27 +100,6 @@ class Model:
                 f"{folder / MODULE} has (image, classes, embedding) {found}; the contract says {expected}"
             )
         check_golden(folder, lambda images: self.predict(images).probabilities, contract.tolerance)
-
-
-def _load_module(path: Path, device: str) -> Any:
-    """Load TorchScript, which unpickles no Python objects. torch 2.13 deprecates it in favour of `torch.export`."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.load.* is deprecated", category=DeprecationWarning)
-        try:
-            module: Any = torch.jit.load(str(path), map_location=device).eval()
-        except RuntimeError as error:
-            raise BundleError(f"{path} is no TorchScript module for {device}: {str(error).splitlines()[0]}") from error
-    if not hasattr(module, "preprocess"):
-        raise BundleError(f"{path} has no method preprocess(image)")
-    return module
-
-
-def _optimise(module: Any) -> Any:
-    """Freeze weights and temperature as constants and fuse what can be fused."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.* is deprecated", category=DeprecationWarning)
-        frozen = torch.jit.freeze(module, preserved_attrs=["preprocess"])
-        return torch.jit.optimize_for_inference(frozen, other_methods=["preprocess"])
 
 
 def _to_tensor(image: Pixels) -> Tensor:

@@ -38,6 +38,8 @@ COLUMNS = (
     Column("width", "int32"),
 )
 
+_LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32) / 255  # of red, green, blue, with white as 255
+
 
 @dataclass(frozen=True)
 class ImageStatistics:
@@ -54,32 +56,45 @@ class ImageStatistics:
     width: int
 
 
+STATISTICS = np.dtype(  # many images' `ImageStatistics`, a row each
+    [("brightness", "<f4"), ("contrast", "<f4"), ("sharpness", "<f4"), ("height", "<i4"), ("width", "<i4")]
+)
+
+
 def image_statistics(image: Pixels) -> ImageStatistics:
     """Measure an image (H, W), (H, W, 1) or (H, W, 3) uint8."""
-    luma = _luma(image)
-    height, width = luma.shape
-    return ImageStatistics(
-        brightness=float(luma.mean()),
-        contrast=float(luma.std()),
-        sharpness=_laplacian_variance(luma),
-        height=height,
-        width=width,
-    )
+    return ImageStatistics(*measure_images(image[np.newaxis])[0].item())
 
 
-def _luma(image: Pixels) -> npt.NDArray[np.float32]:
-    """Return (H, W) float32 in [0, 1], by ITU-R BT.601 as in preprocessing."""
-    pixels = image.astype(np.float32) / np.float32(255)
-    if pixels.ndim == 2:
-        return pixels
-    if pixels.shape[2] == 1:
-        return pixels[:, :, 0]
-    weights = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-    return np.asarray(pixels @ weights, dtype=np.float32)
+def measure_images(images: Pixels) -> npt.NDArray[np.void]:
+    """Measure images of one shape, (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8: (N,) of `STATISTICS`.
+
+    An image gets the same figures alone and among others. Takes up to 16 bytes a pixel meanwhile.
+    """
+    luma = _luma(images)
+    rows = luma.reshape(len(luma), -1)
+    measured = np.empty(len(luma), STATISTICS)
+    measured["brightness"] = rows.mean(axis=1)
+    measured["contrast"] = rows.std(axis=1)
+    measured["sharpness"] = _laplacian_variance(luma)
+    measured["height"], measured["width"] = luma.shape[1:]
+    return measured
 
 
-def _laplacian_variance(luma: npt.NDArray[np.float32]) -> float:
-    if min(luma.shape) < 3:
-        return 0.0
-    around = luma[:-2, 1:-1] + luma[2:, 1:-1] + luma[1:-1, :-2] + luma[1:-1, 2:]
-    return float((around - 4 * luma[1:-1, 1:-1]).var())
+def _luma(images: Pixels) -> npt.NDArray[np.float32]:
+    """Return (N, H, W) float32 in [0, 1], by ITU-R BT.601 as in preprocessing."""
+    if images.ndim == 3 or images.shape[3] == 1:
+        return images.reshape(images.shape[:3]) * np.float32(1 / 255)
+    return np.asarray(images.astype(np.float32) @ _LUMA, dtype=np.float32)
+
+
+def _laplacian_variance(luma: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return (N,) float32 for (N, H, W)."""
+    count, height, width = luma.shape
+    if min(height, width) < 3:
+        return np.zeros(count, dtype=np.float32)
+    around = luma[:, :-2, 1:-1] + luma[:, 2:, 1:-1]
+    around += luma[:, 1:-1, :-2]
+    around += luma[:, 1:-1, 2:]
+    around -= 4 * luma[:, 1:-1, 1:-1]
+    return np.asarray(around.reshape(count, -1).var(axis=1), dtype=np.float32)

@@ -4,8 +4,8 @@ A record is `<folder>/<name>.json`. A process counts as alive only when its pid 
 of the record, so that a reused pid is never taken for it, nor stopped.
 """
 
+import contextlib
 import dataclasses
-import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,9 @@ from pathlib import Path
 
 import psutil
 
-START_TOLERANCE_S = 2.0  # start times are told to 10 ms, and move when the clock is set
-
-
-def find_process(pid: int, started_at: float) -> psutil.Process | None:
-    """Return the process with this pid and start time (seconds since the epoch), None when it has ended."""
-    try:
-        process = psutil.Process(pid)
-        is_same = abs(process.create_time() - started_at) < START_TOLERANCE_S
-        return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
-    except psutil.NoSuchProcess:
-        return None
+from serving.bundle.durable import read_json, write_json
+from tasks.errors import StackError
+from tasks.process_identity import find_process
 
 
 @dataclass(frozen=True)
@@ -68,29 +60,35 @@ def start(name: str, command: Sequence[str], *, folder: Path, environment: Mappi
             start_new_session=True,
         )
     daemon = Daemon(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
-    record = folder / f"{name}.json"
-    draft = record.with_suffix(".draft")
-    draft.write_text(json.dumps(dataclasses.asdict(daemon)))
-    draft.replace(record)
+    write_json(folder / f"{name}.json", dataclasses.asdict(daemon))
     return daemon
 
 
 def find(folder: Path, name: str) -> Daemon | None:
-    """Return the recorded process `name`, alive or not; None where there is no record."""
+    """Return the recorded process `name`, alive or not; None where there is no record.
+
+    Raises:
+        StackError: the record is damaged.
+    """
+    record = folder / f"{name}.json"
     try:
-        return Daemon(**json.loads((folder / f"{name}.json").read_text()))
-    except FileNotFoundError:
-        return None
+        values = read_json(record)
+        return Daemon(**values) if values is not None else None
+    except (ValueError, TypeError) as error:
+        raise StackError(f"{record} is damaged ({error}): end {name!r} by hand if it runs, and remove it") from error
 
 
 def stop(daemon: Daemon, *, folder: Path, grace_s: float) -> None:
     """End the process and its children: SIGTERM, SIGKILL after `grace_s`; then remove its record."""
     process = daemon.process()
     if process is not None:
-        family = [process, *process.children(recursive=True)]
-        process.terminate()
+        family = [process]
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself, just now
+            family += process.children(recursive=True)
+            process.terminate()
         _, left = psutil.wait_procs(family, timeout=grace_s)
         for member in left:
-            member.kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
         psutil.wait_procs(left, timeout=grace_s)
     (folder / f"{daemon.name}.json").unlink(missing_ok=True)

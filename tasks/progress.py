@@ -27,15 +27,15 @@ class StageTimes(dict[str, float]):
 
     @contextlib.contextmanager
     def measure(self, stage: str) -> Iterator[None]:
-        """Show the block as `stage`, and count its seconds."""
+        """Show the block as `stage`, and count its seconds; a block that raises is counted, not shown as over."""
         started = time.monotonic()
         update(stage)
         try:
             yield
         finally:
             self[stage] = self.get(stage, 0.0) + time.monotonic() - started
-            for listener in _listeners:
-                listener.finish(stage, self[stage])
+        for listener in _listeners:
+            listener.finish(stage, self[stage])
 
 
 _listeners: list[Listener] = []

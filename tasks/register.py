@@ -7,7 +7,8 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.evaluate import Evaluated
 from tasks.evaluation.report import report_digest
-from tasks.registry.record import ModelVersion
+from tasks.registry.record import ACCURACY_TAG, DATA_DIGEST_TAG, GATE_DIGEST_TAG, REASON_TAG, ModelVersion
+from tasks.registry.registration import register
 from tasks.registry.registry import Registry
 from tasks.registry.tracking import TrackedRun
 from tasks.settings import Settings
@@ -26,16 +27,18 @@ def register_model(settings: Settings, evaluated: Evaluated, run: TrackedRun) ->
     """
     source = run.log_bundle(evaluated.bundle.folder, requirements=SERVING_LOCK)
     report = evaluated.report
-    version = Registry(settings.tracking_uri, settings.model.name).register(
+    version = register(
+        Registry(settings.tracking_uri, settings.model.name),
         run.run_id,
         source,
         digest=evaluated.bundle.digest,
         verdict=report.verdict,
+        description=f"{report.verdict}: {report.reason}",
         tags={
-            "evergreen.accuracy": f"{evaluated.metrics.accuracy:.6f}",
-            "evergreen.reason": report.reason,
-            "evergreen.gate_digest": report_digest(report),
-            "evergreen.data_digest": evaluated.bundle.contract.data_digest,
+            ACCURACY_TAG: f"{evaluated.metrics.accuracy:.6f}",
+            REASON_TAG: report.reason,
+            GATE_DIGEST_TAG: report_digest(report),
+            DATA_DIGEST_TAG: evaluated.bundle.contract.data_digest,
         },
     )
     shutil.rmtree(work_folder(settings, run.run_id), ignore_errors=True)  # MLflow has it all now

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from tasks.errors import ConfigError
 
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     @property
     def home(self) -> Path:
         """Local state that is not the project's: `EVERGREEN_HOME`, by default `.evergreen/`."""
-        return (self._root / os.environ.get("EVERGREEN_HOME", ".evergreen")).resolve()
+        return (self._root / (os.environ.get("EVERGREEN_HOME") or ".evergreen")).resolve()
 
     @property
     def data_folder(self) -> Path:
@@ -163,7 +163,7 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """The address of MLflow's server: `MLFLOW_TRACKING_URI`, else the local stack's."""
         local = f"http://{self.stack.host}:{self.stack.mlflow_port}"
-        return os.environ.get("MLFLOW_TRACKING_URI", local)
+        return os.environ.get("MLFLOW_TRACKING_URI") or local
 
     @property
     def router_url(self) -> str:
@@ -177,22 +177,22 @@ class Settings(BaseSettings):
             ConfigError: an unknown key or a value out of range.
         """
         known = set(setting_paths(type(self)))
-        unknown = [f"unknown key {key} = {values[key]!r}" + nearest(key, known) for key in values if key not in known]
-        if unknown:
-            raise ConfigError("\n".join(unknown))
+        errors = [f"unknown key {key} = {values[key]!r}" + nearest(key, known) for key in values if key not in known]
         sections: dict[str, dict[str, Any]] = {}
-        for key, value in values.items():
+        for key in [key for key in values if key in known]:
             section, _, name = key.partition(".")
-            sections.setdefault(section, {})[name] = value
-        try:
-            replaced = {name: self._replaced(name, changes) for name, changes in sections.items()}
-        except ValidationError as error:
-            raise ConfigError("\n".join(describe(error))) from error
+            sections.setdefault(section, {})[name] = values[key]
+        errors += unknown_keys(sections, type(self))
+        replaced = {}
+        for name, changes in sections.items():
+            old: Section = getattr(self, name)
+            try:
+                replaced[name] = type(old).model_validate({**old.model_dump(), **changes})
+            except ValidationError as error:
+                errors += describe(error, f"{name}.")
+        if errors:
+            raise ConfigError("\n".join(errors))
         return self.model_copy(update=replaced)
-
-    def _replaced(self, section: str, changes: Mapping[str, Any]) -> Section:
-        old: Section = getattr(self, section)
-        return type(old).model_validate({**old.model_dump(), **changes})
 
     @classmethod
     def settings_customise_sources(
@@ -213,22 +213,24 @@ def load_settings(path: Path | None = None) -> Settings:
     Raises:
         ConfigError: a missing file, an unknown key or variable, a value out of range: all of them, at once.
     """
-    path = (path or Path(os.environ.get("EVERGREEN_CONFIG", "evergreen.toml"))).resolve()
+    path = (path or Path(os.environ.get("EVERGREEN_CONFIG") or "evergreen.toml")).resolve()
     if not path.is_file():
         raise ConfigError(
             f"no settings file at {path}: run from the project's folder, or set EVERGREEN_CONFIG to the file"
         )
     try:
-        values = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not TOML, or not even UTF-8
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    unknown = [*unknown_keys(values, Settings), *unknown_variables(os.environ)]
-    if unknown:
-        raise ConfigError(f"{path.name}:\n" + "\n".join(f"  {line}" for line in unknown))
+    errors = [*unknown_keys(values, Settings), *unknown_variables(os.environ)]
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise ConfigError(f"{path.name}:\n" + "\n".join(f"  {line}" for line in describe(error))) from error
+        errors += describe(error)
+    except SettingsError as error:
+        errors.append(f"a variable that holds a list or a section must be JSON: {error}")
+    if errors:
+        raise ConfigError(f"{path.name}:\n" + "\n".join(f"  {line}" for line in errors))
     settings._root = path.parent
     return settings
 
@@ -280,9 +282,14 @@ def nearest(word: str, known: typing.Iterable[str], prefix: str = "") -> str:
     return f": did you mean {prefix}{close[0]}?" if close else f": known are {', '.join(words)}"
 
 
-def describe(error: ValidationError) -> Iterator[str]:
+def describe(error: ValidationError, prefix: str = "") -> Iterator[str]:
     """Yield a sentence for each wrong value: its key, the value, what was expected."""
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+    errors = error.errors()
+    for item in errors:
+        depth = len(item["loc"])
+        is_for_its_parts = any(other["loc"][:depth] == item["loc"] and len(other["loc"]) > depth for other in errors)
+        if is_for_its_parts or item["type"] == "extra_forbidden":  # said by `unknown_keys`, with the nearest known
+            continue
+        key = prefix + ".".join(str(part) for part in item["loc"])
         given = "" if item["type"] == "missing" else f" = {item['input']!r}"
         yield f"{key}{given}: {item['msg']}"

@@ -1,34 +1,25 @@
 """A complete bundle with a tiny random model, for every test that needs a server or a registry but no training."""
 
-import datetime
 import hashlib
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
 from serving.bundle.contract import MODULE, REFERENCE, Contract, describe_file, write_contract
 from serving.bundle.decode import Pixels
 from serving.bundle.golden import write_golden
+from serving.bundle.module import script_module
 from serving.bundle.preprocess import Preprocess
-from serving.records import COLUMNS, image_statistics
+from serving.records import measure_images
+from tasks.evaluation.reference import ReferencePredictions, write_reference
 
 EMBEDDING_SIZE = 8
 TOLERANCE = 0.0005
 REFERENCE_ROWS = 20
 _GOLDEN_IMAGES = 8
-_ARROW_TYPES = {
-    "timestamp[us, tz=UTC]": pa.timestamp("us", tz="UTC"),
-    "list<float32>": pa.list_(pa.float32()),
-    "string": pa.string(),
-    "int32": pa.int32(),
-    "float32": pa.float32(),
-}
 
 
 class TinyNetwork(nn.Module):
@@ -79,9 +70,7 @@ def make_tiny_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     network = TinyNetwork(len(classes), channels, size_px).eval()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*torch.jit.* is deprecated", category=DeprecationWarning)
-        torch.jit.script(network).save(str(folder / MODULE))
+    script_module(network).save(str(folder / MODULE))
 
     def answer(image: Pixels) -> tuple[np.ndarray, np.ndarray]:
         pixels = torch.from_numpy(image).unsqueeze(-1) if image.ndim == 2 else torch.from_numpy(image)
@@ -114,21 +103,11 @@ def make_tiny_bundle(
 
 
 def _write_reference(folder: Path, classes: Sequence[str], answer, images: list[Pixels]) -> None:
-    rows = []
-    for number, image in enumerate(images):
-        probabilities, embedding = answer(image)
-        statistics = image_statistics(image)
-        rows.append(
-            {
-                "time": datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC),
-                "request_id": hashlib.sha256(image.tobytes()).hexdigest(),
-                "model_version": None,
-                "predicted_class": classes[int(probabilities.argmax())],
-                "label": classes[number % len(classes)],
-                "confidence": float(probabilities.max()),
-                "embedding": embedding.tolist(),
-                **vars(statistics),
-            }
-        )
-    schema = pa.schema([pa.field(c.name, _ARROW_TYPES[c.type], c.is_nullable) for c in COLUMNS])
-    pq.write_table(pa.Table.from_pylist(rows, schema), folder / REFERENCE)
+    answers = [answer(image) for image in images]
+    predictions = ReferencePredictions(
+        ids=np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images]),
+        labels=np.array([classes[number % len(classes)] for number in range(len(images))]),
+        probabilities=np.stack([probabilities for probabilities, _ in answers]),
+        embeddings=np.stack([embedding for _, embedding in answers]),
+    )
+    write_reference(folder / REFERENCE, predictions, measure_images(np.stack(images)), classes)

@@ -3,9 +3,14 @@
 import dataclasses
 import hashlib
 import json
-import os
+import math
+import reprlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+from serving.bundle.durable import read_json, write_durably
 
 CONTRACT = "contract.json"
 MODULE = "model.pt"
@@ -64,13 +69,7 @@ def file_sha256(path: Path) -> str:
 
 def write_contract(folder: Path, contract: Contract) -> str:
     """Write `contract.json` as the last file of a bundle and return the bundle's digest."""
-    text = json.dumps(dataclasses.asdict(contract), indent=2, sort_keys=True) + "\n"
-    draft = folder / f"{CONTRACT}.draft"
-    with draft.open("w") as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(folder / CONTRACT)
+    write_durably(folder / CONTRACT, json.dumps(dataclasses.asdict(contract), indent=2, sort_keys=True) + "\n")
     return bundle_digest(folder)
 
 
@@ -83,21 +82,81 @@ def read_contract(folder: Path) -> Contract:
     """Read a bundle's contract.
 
     Raises:
-        BundleError: no contract, not JSON, or another format.
+        BundleError: no contract, not a JSON object, another format, a field that is missing, unknown or of
+            another type, or a file outside the bundle.
     """
+    path = folder / CONTRACT
     try:
-        values = json.loads((folder / CONTRACT).read_text())
-    except FileNotFoundError as error:
-        raise BundleError(f"{folder} is no bundle: it has no {CONTRACT}") from error
-    except json.JSONDecodeError as error:
-        raise BundleError(f"{folder / CONTRACT} is not JSON: {error}") from error
+        values = read_json(path)
+    except ValueError as error:
+        raise BundleError(str(error)) from error
+    if values is None:
+        raise BundleError(f"{folder} is no bundle: it has no {CONTRACT}")
     if values.get("format") != FORMAT:
-        raise BundleError(f"{folder / CONTRACT} has format {values.get('format')!r}; this code reads {FORMAT}")
-    try:
-        files = tuple(BundleFile(**file) for file in values.pop("files"))
-        return Contract(**{**values, "classes": tuple(values["classes"]), "files": files})
-    except (KeyError, TypeError) as error:
-        raise BundleError(f"{folder / CONTRACT} is incomplete: {error}") from error
+        raise BundleError(f"{path} has format {values.get('format')!r}; this code reads {FORMAT}")
+    _check_fields(values, _CONTRACT_FIELDS, str(path))
+    files = []
+    for number, file in enumerate(values["files"]):
+        _check_fields(file, _FILE_FIELDS, f"{path}, files[{number}]")
+        files.append(BundleFile(**file))
+    return Contract(**{**values, "classes": tuple(values["classes"]), "files": tuple(files)})
+
+
+def _is_list_of(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and value >= 0  # a bool is an int too
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
+
+
+def _is_inside(value: Any) -> bool:
+    """Whether a file's path stays in the bundle; by the rules of Windows, which know those of other systems too."""
+    return isinstance(value, str) and not PureWindowsPath(value).anchor and ".." not in PureWindowsPath(value).parts
+
+
+_Field = tuple[Callable[[Any], bool], str]
+_TEXT: _Field = (_is_text, "a text")
+_COUNT: _Field = (_is_count, "a whole number")
+_NUMBER: _Field = (_is_number, "a finite number")
+_CONTRACT_FIELDS: dict[str, _Field] = {
+    "classes": (_is_list_of(str), "a list of texts"),
+    "channels": _COUNT,
+    "size_px": _COUNT,
+    "embedding_size": _COUNT,
+    "architecture": _TEXT,
+    "weights_sha256": _TEXT,
+    "data_digest": _TEXT,
+    "temperature": _NUMBER,
+    "tolerance": _NUMBER,
+    "files": (_is_list_of(dict), "a list of objects"),
+    "format": _COUNT,
+}
+_FILE_FIELDS: dict[str, _Field] = {
+    "path": (_is_inside, "a path inside the bundle, relative and without '..'"),
+    "sha256": _TEXT,
+    "size_bytes": _COUNT,
+    "is_served": (lambda value: isinstance(value, bool), "true or false"),
+}
+
+
+def _check_fields(values: dict[str, Any], fields: dict[str, _Field], where: str) -> None:
+    """Raise a BundleError unless `values` has exactly these fields, each as it must be."""
+    if missing := sorted(fields.keys() - values.keys()):
+        raise BundleError(f"{where} is incomplete: it lacks {', '.join(missing)}")
+    if unknown := sorted(values.keys() - fields.keys()):
+        raise BundleError(f"{where} has fields that this code does not know: {', '.join(unknown)}")
+    for name, (is_right, expected) in fields.items():
+        if not is_right(values[name]):
+            raise BundleError(f"{where} has {name} {reprlib.repr(values[name])}; expected {expected}")
 
 
 def verify_files(folder: Path, contract: Contract, *, served_only: bool) -> None:

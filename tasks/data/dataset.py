@@ -58,7 +58,8 @@ class PixelMap:
 
     So the order does not depend on the shards, and each split is one slice that need not be copied.
     images.npy (N, channels, size_px, size_px) uint8, labels.npy (N,) int64, splits.npy (N,) uint8 of `Split`,
-    ids.npy (N,) S64: the images' SHA-256 in hex.
+    ids.npy (N,) S64: the images' SHA-256 in hex, statistics.npy (N,) of `serving.records.STATISTICS`: of the images as
+    sent, whatever size_px is.
     """
 
     folder: Path

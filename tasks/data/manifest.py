@@ -6,11 +6,11 @@ nothing of the machine or the moment: the same images and rules give the same by
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from serving.bundle.durable import write_json
 from tasks.data.dataset import Dataset
 from tasks.errors import DataError
 
@@ -110,6 +110,20 @@ def read_manifest(folder: Path) -> Manifest:
         raise DataError(f"{path} is damaged ({error}): restore it with `dvc checkout`, or delete {folder}") from error
 
 
+def read_unchanged(dataset: Dataset) -> Manifest:
+    """Return the manifest of a dataset whose folder holds it still.
+
+    Raises:
+        DataError: the folder was packed anew since the dataset was prepared.
+    """
+    manifest = read_manifest(dataset.folder)
+    if manifest.digest != dataset.digest:
+        raise DataError(
+            f"{dataset.folder} holds digest {manifest.digest} now, not {dataset.digest}: it was packed anew; run again"
+        )
+    return manifest
+
+
 def batch_from_json(values: dict[str, Any]) -> Batch:
     """Return the batch that `dataclasses.asdict` made `values` of."""
     shards = tuple(Shard(**shard) for shard in values["shards"])
@@ -129,14 +143,3 @@ def dataset_of(folder: Path, manifest: Manifest, reason: str) -> Dataset:
         dropped=manifest.dropped,
         reason=reason,
     )
-
-
-def write_json(path: Path, values: Any) -> None:
-    """Write JSON aside, flush it to the disk and rename it into place."""
-    draft = path.with_name(f".draft-{path.name}")
-    with draft.open("w") as stream:
-        json.dump(values, stream, indent=1, ensure_ascii=False)
-        stream.write("\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(path)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from serving.bundle.durable import write_durably
 from tasks.data.checks import check_quarantine, check_spellings
 from tasks.data.disk import space_for
 from tasks.data.manifest import Batch, Shard
@@ -53,10 +54,7 @@ def write_quarantine(path: Path, source: str, bad: Iterable[BadImage]) -> None:
     if not lines:
         path.unlink(missing_ok=True)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".draft-{path.name}")
-    draft.write_text("".join(f"{line}\n" for line in lines))
-    draft.replace(path)
+    write_durably(path, "".join(f"{line}\n" for line in lines))
 
 
 class _Packing:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks.data.manifest import Batch, batch_from_json, write_json
+from serving.bundle.durable import read_json, write_json
+from tasks.data.manifest import Batch, batch_from_json
 from tasks.data.rules import Rules
 from tasks.data.sources.raw import Source
 
@@ -32,16 +33,14 @@ class PackedState:
 
     def remember(self, source: Source, rules: Rules, batch: Batch) -> None:
         """Note that the source was packed into `batch`."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         entry = {"key": source_key(source, rules), "batch": dataclasses.asdict(batch)}
         write_json(self.path, {**self._read(), source.name: entry})
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            values = json.loads(self.path.read_text())
-        except (FileNotFoundError, ValueError):  # a cache: unreadable is the same as empty
+            return read_json(self.path) or {}
+        except ValueError:  # a cache: unreadable is the same as empty
             return {}
-        return values if isinstance(values, dict) else {}
 
 
 def state_of(folder: Path, home: Path) -> PackedState:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from serving.bundle.durable import write_durably
 from tasks.data.dataset import Dataset, DatasetVersion
 from tasks.errors import DataError
 
@@ -28,7 +29,7 @@ class PinnedBaseline:
 def pin_dataset(version: DatasetVersion) -> Path:
     """Write the version as the folder's .dvc file, for a person to commit, and return its path."""
     path = pin_file(version.dataset.folder)
-    write_text(path, version.dvc_text)
+    write_durably(path, version.dvc_text)
     return path
 
 
@@ -105,11 +106,3 @@ def version_text(dataset: Dataset, *, md5: str, size_bytes: int, n_files: int) -
     return outs_text + yaml.safe_dump(
         {"meta": meta}, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True
     )
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file aside and rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".draft-{path.name}")
-    draft.write_text(text)
-    draft.replace(path)

@@ -5,7 +5,6 @@ Built once for a digest, class order, number of channels and size; written aside
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,29 +16,37 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serving.bundle.decode import decode_image
+from serving.bundle.durable import sync
+from serving.records import STATISTICS
 from tasks.data.dataset import Dataset, PixelMap, Split
 from tasks.data.disk import space_for
 from tasks.data.index import Index, class_numbers, read_kept
 from tasks.data.lock import hold_lock
-from tasks.data.manifest import read_manifest
+from tasks.data.manifest import read_unchanged
+from tasks.data.measure import Measurer
 from tasks.data.parallel import map_ordered
 from tasks.data.sources.raw import Report, report_nothing
 from tasks.errors import DataError
 
-PREPROCESSING = 1  # raised when decoding or preprocessing answers with other pixels
+PREPROCESSING = 2  # raised when a map of the same data would hold other pixels, or other files
 NO_LIMIT = 1 << 62  # pixels: images were held to the limit when they were packed
-ROW_BYTES = 8 + 1 + 64  # label, split and id of an image
+ROW_BYTES = 8 + 1 + 64 + STATISTICS.itemsize  # label, split, id and statistics of an image
+ARRAYS = ("images", "labels", "ids", "statistics")  # the files behind `PixelArrays`, in its order
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class PixelArrays:
-    """Memory-mapped rows of a `PixelMap`: images (N, channels, size, size) uint8, labels (N,) int64, ids (N,) S64."""
+    """Memory-mapped rows of a `PixelMap`: images (N, channels, size, size) uint8, labels (N,) int64, ids (N,) S64.
+
+    statistics (N,) of `serving.records.STATISTICS` are of the images as sent, before preprocessing.
+    """
 
     images: Pixels
     labels: npt.NDArray[np.int64]
     ids: npt.NDArray[np.bytes_]
+    statistics: npt.NDArray[np.void]
 
 
 @dataclass(frozen=True)
@@ -88,23 +95,15 @@ def open_pixels(pixels: PixelMap, split: Split | None = None) -> PixelArrays:
         DataError: the map is gone.
     """
     try:
-        names = ("images", "labels", "splits", "ids")
-        images, labels, splits, ids = (np.load(pixels.folder / f"{name}.npy", mmap_mode="r") for name in names)
+        splits, *arrays = (np.load(pixels.folder / f"{name}.npy", mmap_mode="r") for name in ("splits", *ARRAYS))
     except FileNotFoundError as error:
         raise DataError(f"{error.filename} is gone: run again, which builds the pixels anew") from error
-    if split is None:
-        return PixelArrays(images, labels, ids)
-    rows = slice(*np.searchsorted(splits, [int(split), int(split) + 1]))
-    return PixelArrays(images[rows], labels[rows], ids[rows])
+    rows = slice(None) if split is None else slice(*np.searchsorted(splits, [int(split), int(split) + 1]))
+    return PixelArrays(*(array[rows] for array in arrays))
 
 
 def _write(dataset: Dataset, draft: Path, channels: int, size_px: int, report: Report) -> None:
-    manifest = read_manifest(dataset.folder)
-    if manifest.digest != dataset.digest:
-        raise DataError(
-            f"{dataset.folder} holds digest {manifest.digest} now, not {dataset.digest}: it was packed anew; run again"
-        )
-    index = read_kept(dataset.folder, manifest)
+    index = read_kept(dataset.folder, read_unchanged(dataset))
     numbers = class_numbers(index, dataset.classes)
     order = np.lexsort((numbers, index.sha256, index.splits))
     np.save(draft / "labels.npy", numbers[order])
@@ -112,21 +111,25 @@ def _write(dataset: Dataset, draft: Path, channels: int, size_px: int, report: R
     np.save(draft / "ids.npy", index.sha256[order])
     shape = (len(order), channels, size_px, size_px)
     images = np.lib.format.open_memmap(draft / "images.npy", mode="w+", dtype=np.uint8, shape=shape)
-    _unpack(list(_row_groups(dataset.folder, index, order)), images, report)
+    statistics = np.empty(len(order), STATISTICS)
+    _unpack(list(_row_groups(dataset.folder, index, order)), images, statistics, report)
     images.flush()
+    np.save(draft / "statistics.npy", statistics)
     for file in sorted(draft.iterdir()):
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())  # the rename must not reach the disk before the pixels
+        sync(file)  # the rename must not reach the disk before the pixels
 
 
-def _unpack(groups: Sequence[RowGroup], images: Pixels, report: Report) -> None:
-    """Fill `images` (N, channels, size, size) from the row groups, on all cores."""
+def _unpack(groups: Sequence[RowGroup], images: Pixels, statistics: npt.NDArray[np.void], report: Report) -> None:
+    """Fill `images` (N, channels, size, size) and their `statistics` from the row groups, on all cores."""
     prepare = _preprocessor(channels=images.shape[1], size_px=images.shape[2])
 
     def unpack(group: RowGroup) -> int:
-        data = _read_images(group)
+        data, measurer = _read_images(group), Measurer(statistics)
         for row, target in zip(group.rows.tolist(), group.targets.tolist(), strict=True):
-            images[target] = prepare(decode_image(data[row].as_py(), max_pixels=NO_LIMIT))
+            image = decode_image(data[row].as_py(), max_pixels=NO_LIMIT)
+            images[target] = prepare(image)
+            measurer.add(image, target)
+        measurer.flush()
         return len(group.rows)
 
     done, stage = 0, "unpack the images"

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from serving.bundle.contract import file_sha256
 from serving.bundle.decode import ImageError, decode_image
+from serving.bundle.durable import DRAFT, sync
 from tasks.data.checks import EMPTY_FILE, image_reason, judge_label
 from tasks.data.manifest import Shard
 from tasks.data.rules import Rules
 from tasks.data.sources.raw import RawImage
 
-DRAFT = ".draft-"
 NAME = re.compile(r"^(?P<batch>.+)-\d{5}-[0-9a-f]{12}\.parquet$")
 GROUP_ROWS = 2_000  # of a row group: what a reader holds at once ...
 GROUP_BYTES = 16_000_000  # ... whichever is reached first
@@ -137,9 +137,8 @@ class ShardWriter:
             return
         self._writer.close()
         self._writer = None
-        with self._draft.open("rb") as stream:
-            os.fsync(stream.fileno())
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+        sync(self._draft)
+        sha256 = file_sha256(self._draft)
         size = self._draft.stat().st_size
         file = f"{self._batch}-{len(self._shards):05d}-{sha256[:12]}.parquet"
         final = self._folder / file

@@ -25,11 +25,12 @@ from dvc_objects.errors import ObjectDBError
 from dvc_objects.fs.errors import AuthError, RemoteMissingDepsError
 from dvc_objects.fs.errors import ConfigError as FileSystemError
 
+from serving.bundle.durable import write_durably
 from tasks.data.dataset import Dataset, DatasetVersion
 from tasks.data.disk import space_for
 from tasks.data.index import content_digest, read_kept
 from tasks.data.lock import data_lock
-from tasks.data.manifest import dataset_of, read_manifest
+from tasks.data.manifest import dataset_of, read_manifest, read_unchanged
 from tasks.data.pinned import (
     HASH,
     PinnedBaseline,
@@ -39,7 +40,6 @@ from tasks.data.pinned import (
     read_pinned,
     version_file,
     version_text,
-    write_text,
 )
 from tasks.data.sources.raw import report_nothing
 from tasks.errors import DataError
@@ -69,14 +69,15 @@ def version_dataset(dataset: Dataset, *, root: Path, remote: str, home: Path) ->
     """
     address = remote_address(remote, root=root, home=home)
     with data_lock(home, report_nothing), _open_repo(root, address, home) as repo:
-        needed, cache = _check_unchanged(dataset), repo.cache.local
+        needed = sum(shard.size_bytes for shard in read_unchanged(dataset).shards)
+        cache = repo.cache.local
         with space_for(root / ".dvc", 2 * needed, "version the data"):  # in the cache, and a remote on the same disk
             staging, meta, tree = build(cache, str(dataset.folder), repo.fs, HASH, ignore=repo.dvcignore)
             _copy(staging, cache, tree.hash_info)
             _copy(cache, _remote_store(repo, address), tree.hash_info)
     md5 = str(tree.hash_info.value)
     text = version_text(dataset, md5=md5, size_bytes=int(meta.size or 0), n_files=int(meta.nfiles or 0))
-    write_text(version_file(home, dataset.digest), text)
+    write_durably(version_file(home, dataset.digest), text)
     return DatasetVersion(dataset, md5, text, address)
 
 
@@ -124,16 +125,6 @@ def _folder_beside(folder: Path) -> Iterator[Path]:
         yield draft
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _check_unchanged(dataset: Dataset) -> int:
-    """Return the size of the dataset's shards in bytes, once its folder is known to hold it still."""
-    manifest = read_manifest(dataset.folder)
-    if manifest.digest != dataset.digest:
-        raise DataError(
-            f"{dataset.folder} holds digest {manifest.digest} now, not {dataset.digest}: it was packed anew; run again"
-        )
-    return sum(shard.size_bytes for shard in manifest.shards)
 
 
 @contextmanager

@@ -16,13 +16,13 @@ from torch import nn
 from serving.bundle.contract import MODULE, REFERENCE, BundleError, Contract, describe_file, write_contract
 from serving.bundle.decode import Pixels
 from serving.bundle.golden import check_golden, write_golden
-from serving.records import image_statistics
+from serving.bundle.module import load_module
 from tasks.data.dataset import PixelMap, Split
 from tasks.data.pixels import PixelArrays, open_pixels
 from tasks.errors import TrainingError
 from tasks.evaluation.bundle import Bundle
 from tasks.evaluation.reference import ReferencePredictions, choose_rows, write_reference
-from tasks.evaluation.scores import answer_batches, load_module
+from tasks.evaluation.scores import answer_batches
 from tasks.evaluation.temperature import fit_temperature
 from tasks.training.network import load_eager
 from tasks.training.result import TrainedModel
@@ -33,15 +33,16 @@ GOLDEN_INPUTS = 16  # 4 kinds of file (raw, PNG, raw, JPEG) times 4 shapes
 def finish_bundle(
     trained: TrainedModel, pixels: PixelMap, *, folder: Path, data_digest: str, tolerance: float
 ) -> Bundle:
-    """Make the bundle of a trained model in `folder`, in place of one that is there, and return it.
+    """Make the bundle of a trained model as the new folder `folder`, and return it.
 
-    `tolerance` is how far any probability may be from the golden answer. The reference's image statistics are
-    those of `pixels`, which are the images as sent where these have the model's shape.
+    `tolerance` is how far any probability may be from the golden answer.
 
     Raises:
-        TrainingError: other classes than the data's, no validation images, a parameter or probability that is
-            not finite, or a TorchScript module that answers otherwise than the eager one.
+        TrainingError: `folder` is there already, other classes than the data's, no validation images, a parameter
+            or probability that is not finite, or a TorchScript module that answers otherwise than the eager one.
     """
+    if folder.exists():
+        raise TrainingError(f"{folder} is there already, and a bundle is never replaced: remove it, or train anew")
     if pixels.classes != trained.classes:
         raise TrainingError(
             f"the model knows {trained.classes}, the data has {pixels.classes}: train again on this data"
@@ -69,7 +70,7 @@ def finish_bundle(
         files=(*served, describe_file(draft, REFERENCE, is_served=False)),
     )
     digest = write_contract(draft, contract)
-    _replace_folder(draft, folder)
+    draft.rename(folder)
     return Bundle(folder, contract, digest)
 
 
@@ -151,18 +152,7 @@ def _write_reference(
     module: torch.jit.ScriptModule, validation: PixelArrays, classes: tuple[str, ...], path: Path
 ) -> None:
     rows = choose_rows(len(validation.images))
-    images = validation.images[rows]
-    probabilities, embeddings = answer_batches(module, images)
+    probabilities, embeddings = answer_batches(module, validation.images[rows])
     labels = np.asarray(classes, dtype=np.str_)[validation.labels[rows]]
     predictions = ReferencePredictions(validation.ids[rows].astype(np.str_), labels, probabilities, embeddings)
-    write_reference(path, predictions, (image_statistics(to_image(image)) for image in images), classes)
-
-
-def _replace_folder(draft: Path, folder: Path) -> None:
-    """Rename the draft to `folder`; what was there goes out of the way whole, and only then away."""
-    old = folder.with_name(f".{folder.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    draft.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    write_reference(path, predictions, validation.statistics[rows], classes)

@@ -1,6 +1,6 @@
 """The reference: validation predictions, in the columns of the prediction log, that drift compares with."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from serving.records import COLUMNS, ImageStatistics
+from serving.records import COLUMNS, STATISTICS
 
 MAX_ROWS = 5_000  # a two-sample test on more rows finds differences that matter to no one
 _ARROW_TYPES = {
@@ -37,10 +37,9 @@ def choose_rows(n: int, *, limit: int = MAX_ROWS) -> NDArray[np.intp]:
 
 
 def write_reference(
-    path: Path, predictions: ReferencePredictions, statistics: Iterable[ImageStatistics], classes: Sequence[str]
+    path: Path, predictions: ReferencePredictions, statistics: NDArray[np.void], classes: Sequence[str]
 ) -> None:
-    """Write the reference; `statistics` are of the same images, in the same order."""
-    measured = list(statistics)
+    """Write the reference; `statistics`, (N,) of `STATISTICS`, are of the same images, in the same order."""
     names = np.asarray(classes, dtype=np.str_)
     values = {
         "time": [None] * len(predictions.ids),
@@ -50,9 +49,8 @@ def write_reference(
         "label": predictions.labels.tolist(),
         "confidence": predictions.probabilities.max(axis=1),
         "embedding": list(predictions.embeddings),
+        **{name: statistics[name] for name in STATISTICS.names or ()},
     }
-    for name in ("brightness", "contrast", "sharpness", "height", "width"):
-        values[name] = [getattr(one, name) for one in measured]
     fields = [pa.field(column.name, _ARROW_TYPES[column.type], column.is_nullable) for column in COLUMNS]
     arrays = [pa.array(values[field.name], field.type) for field in fields]
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path, compression="zstd")

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
+from serving.bundle.durable import replacing
+from serving.bundle.module import load_module
 from tasks.data.dataset import PixelMap, Split
 from tasks.data.pixels import open_pixels
 from tasks.errors import DataError
@@ -69,12 +71,6 @@ def score_module(
     return answer_batches(load_module(module_path), images, batch=batch)
 
 
-def load_module(path: Path) -> torch.jit.ScriptModule:
-    """Load a TorchScript module onto the CPU, for inference."""
-    module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
-    return module.eval()
-
-
 def answer_batches(
     module: torch.nn.Module, images: NDArray[np.uint8], *, batch: int = 512
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -107,9 +103,8 @@ def write_predictions(scores: Scores, path: Path) -> None:
         ),
     }
     table = pa.table(columns).replace_schema_metadata({"classes": json.dumps(scores.classes)})
-    draft = path.with_name(f"{path.name}.draft")
-    pq.write_table(table, draft, compression="zstd")
-    draft.replace(path)
+    with replacing(path) as draft:
+        pq.write_table(table, draft, compression="zstd")
 
 
 def read_predictions(path: Path) -> Scores:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal
 
+from serving.bundle.durable import sync
 from tasks.errors import RegistryError
 
 log = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ class Ledger:
                 stream.write(line)
                 stream.flush()
                 os.fsync(stream.fileno())
-            sync_folder(self.path.parent)
+            sync(self.path.parent)  # the name of a new file
         except OSError as error:
             raise RegistryError(
                 f"the ledger {self.path} cannot be written: {error}; make room or give write access to it"
@@ -127,6 +128,11 @@ class Ledger:
             stream.write(b"\n")
 
 
+def open_ledger(home: Path) -> Ledger:
+    """Return the ledger that `home` keeps."""
+    return Ledger(home / "ledger.jsonl")
+
+
 @contextlib.contextmanager
 def locked(stream: BinaryIO, operation: int) -> Iterator[None]:
     """Hold a lock on an open file."""
@@ -146,15 +152,6 @@ def split_tail(data: bytes) -> tuple[bytes, bytes]:
     except ValueError:
         return data[:start], tail
     return data, b""
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a new file's name in `folder` survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def history(ledger: Ledger) -> list[str]:

@@ -16,6 +16,10 @@ Action = Literal["release", "rollback"]
 DIGEST_TAG = "evergreen.digest"
 RUN_TAG = "evergreen.run"
 VERDICT_TAG = "evergreen.verdict"
+REASON_TAG = "evergreen.reason"
+ACCURACY_TAG = "evergreen.accuracy"  # on the test set, a fraction
+GATE_DIGEST_TAG = "evergreen.gate_digest"
+DATA_DIGEST_TAG = "evergreen.data_digest"
 RELEASE_STATE_TAG = "evergreen.release_state"
 DESIRED_TAG = "evergreen.desired"
 

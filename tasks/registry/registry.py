@@ -3,7 +3,6 @@
 Aliases are the truth, stages follow them. One `Registry` stands for one registered model.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 
 from tasks.errors import RegistryError
-from tasks.registry import bundle_cache, registration
+from tasks.registry import bundle_cache
 from tasks.registry.client import connect, is_absent, reaching
 from tasks.registry.record import (
     DESIRED_TAG,
@@ -98,13 +97,6 @@ class Registry:
                 token = page.token or ""
         named = [to_record(item, tuple(a for a, v in aliases.items() if v == int(item.version))) for item in found]
         return tuple(sorted(named, key=lambda version: version.version))
-
-    def register(self, run_id: str, source: str, *, digest: str, verdict: str, tags: Mapping[str, str]) -> ModelVersion:
-        """Make a version of the logged model `source` ("models:/m-...") and place it by its verdict.
-
-        See `tasks.registry.registration`. A second call for the same run and digest returns the same version.
-        """
-        return registration.register(self, run_id, source, digest=digest, verdict=verdict, tags=tags)
 
     def ask(self, desired: DesiredRelease) -> None:
         """Write the release that the controller shall bring about."""

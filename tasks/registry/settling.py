@@ -1,15 +1,11 @@
 """Stages follow aliases: whatever a crash left, `settle` makes every version's stage say what its aliases say."""
 
-from typing import TYPE_CHECKING
-
 from tasks.registry.record import ModelVersion
+from tasks.registry.registry import Registry
 from tasks.registry.stages import STAGE_TAG, Stage
 
-if TYPE_CHECKING:
-    from tasks.registry.registry import Registry
 
-
-def settle(registry: "Registry") -> None:
+def settle(registry: Registry) -> None:
     """Make every version's stage and stage tag agree with the aliases; writes only what differs."""
     for version in registry.versions():
         stage = stage_of(version)

@@ -7,7 +7,7 @@ import getpass
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -18,10 +18,12 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from tasks.data.dataset import DatasetVersion
+from tasks.process_identity import is_process_alive
 from tasks.registry.bundle_model import log_bundle
 from tasks.registry.client import connect, is_present, reaching
 from tasks.registry.dataset_input import describe_dataset
 from tasks.registry.lineage import Lineage
+from tasks.registry.record import DATA_DIGEST_TAG
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -31,7 +33,6 @@ STARTED_TAG = "evergreen.process_started"  # a process id is used again; with it
 NOTE_TAG = "mlflow.note.content"  # what MLflow's UI shows as the run's description
 METRICS_PER_REQUEST = 1000  # MLflow's limits
 PARAMS_PER_REQUEST = 100
-START_TOLERANCE_S = 0.01  # psutil computes a start from clock ticks
 
 
 class TrackedRun:
@@ -89,7 +90,7 @@ class TrackedRun:
         """Log the dataset that the run used, and its .dvc text as an artifact."""
         with reaching(self.address, f"logging dataset {name} of run {self.run_id}"):
             self.client.log_inputs(self.run_id, [describe_dataset(name, version, context)])
-        self.set_tags({"evergreen.data_digest": version.dataset.digest, "evergreen.dvc_md5": version.dvc_md5})
+        self.set_tags({DATA_DIGEST_TAG: version.dataset.digest, "evergreen.dvc_md5": version.dvc_md5})
         self.log_texts({"data.dvc": version.dvc_text}, "lineage")
 
     def log_lineage(self, lineage: Lineage) -> None:
@@ -147,17 +148,13 @@ class Tracking:
         """Return a run that was begun elsewhere; MLflow is asked at the first use."""
         return TrackedRun(self.client, self.address, run_id)
 
-    def close_stale_runs(self, experiment: str, alive: Callable[[int, float], bool] | None = None) -> tuple[str, ...]:
-        """Close this host's open runs whose process is gone, as KILLED with a note, and return their ids.
-
-        `alive(pid, started)` says whether the process that began at `started` (s since 1970) still runs.
-        """
-        is_alive = alive or is_process_alive
+    def close_stale_runs(self, experiment: str) -> tuple[str, ...]:
+        """Close this host's open runs whose process is gone, as KILLED with a note, and return their ids."""
         closed = []
         with reaching(self.address, f"looking for runs of {experiment} that a killed process left open"):
             for run in self._open_runs(experiment):
                 pid, started = int(run.data.tags[PID_TAG]), float(run.data.tags[STARTED_TAG])
-                if not is_alive(pid, started):
+                if not is_process_alive(pid, started):
                     TrackedRun(self.client, self.address, run.info.run_id).finish(
                         "KILLED", f"process {pid} on {socket.gethostname()} ended without closing this run"
                     )
@@ -217,12 +214,3 @@ def process_tags() -> dict[str, str]:
     """Return the tags that name this process among all that ever ran on this host."""
     process = psutil.Process()
     return {HOST_TAG: socket.gethostname(), PID_TAG: str(process.pid), STARTED_TAG: repr(process.create_time())}
-
-
-def is_process_alive(pid: int, started: float) -> bool:
-    """Whether the process with this id still is the one that began at `started` (s since 1970)."""
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - started) < START_TOLERANCE_S and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False

@@ -13,7 +13,7 @@ from typing import Literal
 
 from tasks.errors import ConfigError
 from tasks.registry.ledger import Entry, Ledger, LedgerAction
-from tasks.registry.record import RegistryView
+from tasks.registry.record import GATE_DIGEST_TAG, RegistryView
 from tasks.registry.registry import Registry
 from tasks.registry.settling import settle
 
@@ -29,20 +29,17 @@ class Transition:
     note: str
 
 
-def promote(
-    registry: Registry, ledger: Ledger, version: int, *, who: str, why: str, gate_digest: str = ""
-) -> Transition:
+def promote(registry: Registry, ledger: Ledger, version: int, *, who: str, why: str) -> Transition:
     """Make `version` the champion and the champion before it `previous`.
 
     Raises:
         RegistryError: MLflow or the ledger failed; `finish_open_transition` brings the rest in order.
     """
     finish_open_transition(registry, ledger)
-    registry.version(version)
     view = registry.view()
     if view.champion == version:
         return Transition("promote", version, version, False, f"version {version} is the champion already")
-    intent = begin(ledger, registry, view, "promote", version, who=who, why=why, gate_digest=gate_digest)
+    intent = begin(ledger, registry, view, "promote", version, who=who, why=why)
     if view.champion is not None:
         registry.set_alias("previous", view.champion)
     registry.set_alias("champion", version)
@@ -76,7 +73,6 @@ def reject(registry: Registry, ledger: Ledger, version: int, *, who: str, why: s
         RegistryError: MLflow or the ledger failed; `finish_open_transition` brings the rest in order.
     """
     finish_open_transition(registry, ledger)
-    registry.version(version)
     view = registry.view()
     if view.champion == version:
         raise ConfigError(f"version {version} of {registry.model} is the champion: roll back, or release another one")
@@ -106,9 +102,12 @@ def begin(
     *,
     who: str,
     why: str,
-    gate_digest: str = "",
 ) -> Entry:
-    """Write and return the intent."""
+    """Write and return the intent.
+
+    Raises:
+        RegistryError: also if there is no such version: then nothing is written.
+    """
     intent = Entry(
         id=uuid.uuid4().hex,
         time=now(),
@@ -119,7 +118,7 @@ def begin(
         to_version=to_version,
         previous_version=view.previous,
         why=why,
-        gate_digest=gate_digest,
+        gate_digest=registry.version(to_version).tags.get(GATE_DIGEST_TAG, ""),
         phase="intent",
     )
     ledger.append(intent)

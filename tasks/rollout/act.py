@@ -10,7 +10,7 @@ from tasks.errors import ConfigError, RegistryError, ReleaseError
 from tasks.evaluation.gates import Verdict
 from tasks.registry import transitions
 from tasks.registry.bundle_cache import is_intact
-from tasks.registry.ledger import Ledger
+from tasks.registry.ledger import open_ledger
 from tasks.registry.registry import Registry
 from tasks.rollout.engines.process import ProcessEngine
 from tasks.rollout.facts import (
@@ -48,7 +48,7 @@ class Actor:
     ) -> None:
         self._settings = settings
         self._registry = registry
-        self._ledger = Ledger(settings.home / "ledger.jsonl")
+        self._ledger = open_ledger(settings.home)
         self._engine = engine
         self._router = router
         self._lease = lease

@@ -1,13 +1,12 @@
 """A server that an engine started: its record, one JSON file that outlives the controller."""
 
 import dataclasses
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from tasks.rollout.durable import read_json, write_durably
+from serving.bundle.durable import read_json, write_json
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class InstanceRecords:
 
     def write(self, instance: Instance) -> Instance:
         """Write an instance's record, durably, and return the instance."""
-        write_durably(self._path(instance.id), json.dumps(dataclasses.asdict(instance), indent=1) + "\n")
+        write_json(self._path(instance.id), dataclasses.asdict(instance))
         return instance
 
     def read_all(self) -> tuple[Instance, ...]:

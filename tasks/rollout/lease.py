@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import BinaryIO, Self
 
+from serving.bundle.durable import write_durably
 from tasks.errors import StackError
-from tasks.rollout.durable import write_durably
 
 LOCK = "lock"
 TOKEN = "token"  # noqa: S105 - a counter

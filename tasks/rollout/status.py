@@ -4,24 +4,20 @@
 """
 
 import dataclasses
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import psutil
-
+from serving.bundle.durable import read_json, write_json
 from tasks.errors import ReleaseError
-from tasks.rollout.durable import read_json, write_durably
+from tasks.process_identity import is_process_alive
 from tasks.rollout.phases import Phase, ReleaseState
 
 HEARTBEAT_S = 2.0
 STALE_AFTER_S = 60.0  # fetching a large bundle is one step, and the controller is silent meanwhile
 KEPT_ANSWERS = 50
-
-_CLOCK_STEP_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +60,7 @@ def read_status(home: Path) -> dict[str, Any] | None:
 
 def write_status(home: Path, values: Mapping[str, Any]) -> None:
     """Replace the state file, durably."""
-    write_durably(status_path(home), json.dumps(values, indent=1) + "\n")
+    write_json(status_path(home), values)
 
 
 def release_of(status: Mapping[str, Any] | None) -> ReleaseState | None:
@@ -106,7 +102,4 @@ def is_writer_alive(status: Mapping[str, Any] | None) -> bool:
     """Whether the process that wrote a state file runs, and wrote it lately."""
     if status is None or time.time() - status["heartbeat_s"] > STALE_AFTER_S:
         return False
-    try:
-        return abs(psutil.Process(status["pid"]).create_time() - float(status["pid_started_s"])) < _CLOCK_STEP_S
-    except psutil.NoSuchProcess:
-        return False
+    return is_process_alive(status["pid"], float(status["pid_started_s"]))

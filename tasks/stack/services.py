@@ -1,7 +1,6 @@
 """The services of the local stack: how each is started, and how one sees that it is up."""
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -119,16 +118,6 @@ def answers(url: str) -> bool:
         return httpx.get(url, timeout=HEALTH_TIMEOUT_S, trust_env=False).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
-
-
-def wait_until(check: Callable[[], bool], *, timeout_s: float, poll_s: float = 0.2) -> bool:
-    """Return True once `check` holds, False when it does not within `timeout_s`."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if check():
-            return True
-        time.sleep(poll_s)
-    return check()
 
 
 def services_folder(settings: Settings) -> Path:

@@ -1,6 +1,7 @@
 """Starts what is not up, waits until it answers, stops it: the whole life of the local stack."""
 
 import contextlib
+import errno
 import fcntl
 import socket
 import time
@@ -79,28 +80,29 @@ def check_ports(settings: Settings, services: Sequence[Service]) -> None:
     """Check that nobody listens where the services will.
 
     Raises:
-        StackError: naming each taken port, who has it and the setting that moves it.
+        StackError: naming each port, who has it or why it cannot be had, and the setting that moves it.
     """
-    taken = [
-        f"port {port} for {service.name} is taken by {owner(port)}: stop it, or set {setting} "
-        f"(EVERGREEN_{setting.replace('.', '__').upper()})"
+    found = [
+        f"port {port} for {service.name} {problem}, or set {setting} (EVERGREEN_{setting.replace('.', '__').upper()})"
         for service in services
         for port, setting in service.ports.items()
-        if is_taken(settings.stack.host, port)
+        if (problem := find_problem(settings.stack.host, port))
     ]
-    if taken:
-        raise StackError("\n".join(taken))
+    if found:
+        raise StackError("\n".join(found))
 
 
-def is_taken(host: str, port: int) -> bool:
-    """Whether binding to the port fails."""
+def find_problem(host: str, port: int) -> str | None:
+    """Return why a service could not listen there, and what to do; None where it can."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
-        except OSError:
-            return True
-    return False
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return f"is taken by {owner(port)}: stop it"
+            return f"cannot be had on {host} ({error.strerror}): correct stack.host"
+    return None
 
 
 def owner(port: int) -> str:

@@ -15,22 +15,24 @@ from tasks.training.augment import augment, plan_epoch
 from tasks.training.draws import draw_order
 from tasks.training.network import Classifier
 from tasks.training.pixels import Pixels
-from tasks.training.spec import TrainingSpec
+from tasks.training.spec import Recipe, TrainingSpec
 
 Report = Callable[[dict[str, Any]], None]
 REPORT_EVERY_S = 0.5
 VALIDATION_BATCH = 1000
 WARMUP_SHARE = 0.25  # of the steps, before the learning rate falls
+MIN_STEPS = 5  # with fewer, a quarter of them is no step, and the schedule has no rise
 
 
 def fit(classifier: Classifier, train: Pixels, validation: Pixels, spec: TrainingSpec, report: Report) -> Classifier:
     """Train `classifier` in place and return the average of its weights, which is the model.
 
     Raises:
-        TrainingError: the loss of an epoch is not finite.
+        TrainingError: there are too few images for the recipe, or the loss of an epoch is not finite.
     """
     recipe = spec.recipe
     steps = steps_per_epoch(len(train), recipe.batch_size)
+    check_steps(recipe.epochs * steps, recipe)
     trainer = Trainer(classifier, spec, total_steps=recipe.epochs * steps)
     for epoch in range(recipe.epochs):
         started = time.monotonic()
@@ -111,6 +113,19 @@ def steps_per_epoch(count: int, batch_size: int) -> int:
     if count < batch_size:
         raise TrainingError(f"{count} training images, fewer than training.batch_size = {batch_size}: lower it")
     return count // batch_size
+
+
+def check_steps(total: int, recipe: Recipe) -> None:
+    """Check that the learning rate has room to rise and fall.
+
+    Raises:
+        TrainingError: it has not.
+    """
+    if total < MIN_STEPS:
+        raise TrainingError(
+            f"training.epochs = {recipe.epochs} with training.batch_size = {recipe.batch_size} are {total} steps, "
+            f"expected {MIN_STEPS} or more: raise the epochs or lower the batch size"
+        )
 
 
 def batches(train: Pixels, spec: TrainingSpec, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

@@ -33,13 +33,13 @@ def load_pixels(folder: Path, rows: Rows, device: torch.device) -> Pixels:
     """Return the rows of one split.
 
     Raises:
-        DataError: the map is missing, or the split is empty.
+        DataError: the map is missing or damaged, or the split is empty.
     """
     try:
         splits = np.load(folder / "splits.npy")
         labels = np.load(folder / "labels.npy")
         images = np.load(folder / "images.npy", mmap_mode="r")
-    except OSError as error:
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{folder} is no pixel map: {error}") from error
     chosen = np.flatnonzero(splits == int(rows))
     if not len(chosen):

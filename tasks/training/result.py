@@ -3,12 +3,12 @@
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from serving.bundle.durable import write_json
 from tasks.errors import TrainingError
 
 if TYPE_CHECKING:
@@ -52,12 +52,7 @@ def weights_sha256(state: Mapping[str, "Tensor"]) -> str:
 def write_result(model: TrainedModel) -> None:
     """Write result.json, durably and as the last file."""
     values = {name: value for name, value in dataclasses.asdict(model).items() if name != "folder"}
-    draft = model.folder / f"{RESULT}.draft"
-    with draft.open("w") as stream:
-        json.dump(values, stream, indent=2, sort_keys=True)
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.replace(model.folder / RESULT)
+    write_json(model.folder / RESULT, values)
 
 
 def read_result(folder: Path) -> TrainedModel:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,6 +58,8 @@ def launch_environment(threads: int) -> dict[str, str]:
 def failure(code: int, said: str, out: Path) -> EvergreenError:
     """Return the error for a training that ended with `code` after saying `said` on stderr."""
     if code < 0:
-        return TrainingError(f"training was killed by signal {-code}: start the run again; its output is in {out}")
+        name = signal.Signals(-code).name
+        advice = "for want of memory, if nobody did it: see `dmesg`" if name == "SIGKILL" else f"see {out}/stderr.txt"
+        return TrainingError(f"training was killed by {name} ({advice}); start the run again")
     last = said.splitlines()[-1] if said else "it said nothing"
     return REASONS.get(code, TrainingError)(f"{last} (training ended with code {code}; all it said: {out}/stderr.txt)")

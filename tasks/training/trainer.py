@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
+from serving.bundle.module import script_module
+from tasks.errors import DataError
 from tasks.training import determinism
 from tasks.training.hardware import choose_device, hardware_class
 from tasks.training.loop import Report, evaluate, fit
 from tasks.training.network import Classifier, ServedModel, build_classifier
-from tasks.training.pixels import Rows, load_pixels, pixel_statistics
+from tasks.training.pixels import Pixels, Rows, load_pixels, pixel_statistics
 from tasks.training.result import METRICS, MODULE, SPEC, WEIGHTS, TrainedModel, weights_sha256, write_result
 from tasks.training.spec import TrainingSpec
 
@@ -21,7 +23,7 @@ def train_here(spec: TrainingSpec, out: Path, report: Report) -> TrainedModel:
 
     Raises:
         TrainingError: no model came out.
-        DataError: the pixel map cannot be read.
+        DataError: the pixel map cannot be read, or is not of the shape that the spec says.
     """
     started = time.monotonic()
     determinism.seal(seed=spec.seed, threads=spec.threads)
@@ -32,6 +34,7 @@ def train_here(spec: TrainingSpec, out: Path, report: Report) -> TrainedModel:
     folder = Path(spec.pixels)
     train = load_pixels(folder, Rows.TRAIN, device)
     validation = load_pixels(folder, Rows.VALIDATION, device)
+    check_shape(train, spec)
     classifier = build_classifier(spec)
     mean, scale = pixel_statistics(train.images)
     classifier.mean.copy_(mean)
@@ -59,12 +62,23 @@ def train_here(spec: TrainingSpec, out: Path, report: Report) -> TrainedModel:
     return result
 
 
+def check_shape(pixels: Pixels, spec: TrainingSpec) -> None:
+    """Check that the map holds the images that the network will see.
+
+    Raises:
+        DataError: it does not; unchecked, grey images would pass as colour, by broadcasting.
+    """
+    found, expected = tuple(pixels.images.shape[1:]), (spec.channels, spec.size_px, spec.size_px)
+    if found != expected:
+        raise DataError(f"{spec.pixels} holds images of shape {found}, the spec says {expected}: build the map anew")
+
+
 def save(classifier: Classifier, spec: TrainingSpec, out: Path) -> ServedModel:
     """Write weights.pt and model.pt (TorchScript, fp32, on the CPU) and return the eager module."""
     classifier = classifier.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     torch.save(classifier.state_dict(), out / WEIGHTS)
     served = ServedModel(classifier, spec.channels, spec.size_px).eval()
-    torch.jit.script(served).save(str(out / MODULE))
+    script_module(served).save(str(out / MODULE))
     return served
 
 
@@ -73,11 +87,13 @@ class EventLog:
 
     def __init__(self, out: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
-        self.file = (out / METRICS).open("w", buffering=1)
+        self.path = out / METRICS
+        self.path.write_text("")
 
     def __call__(self, event: dict[str, Any]) -> None:
         """Write one event."""
         line = json.dumps(event)
         print(line, flush=True)
         if event["event"] != "step":
-            self.file.write(line + "\n")
+            with self.path.open("a") as metrics:
+                metrics.write(line + "\n")

@@ -7,6 +7,7 @@ its import fails where it registers fake kernels for `nms` and `qnms`, unless th
 import difflib
 import functools
 import importlib.util
+import pickle
 from pathlib import Path
 from types import ModuleType
 
@@ -87,13 +88,27 @@ def last_linear(network: nn.Module, architecture: str) -> str:
 
 
 def load_weights(network: nn.Module, path: Path, head: str) -> None:
-    """Load a state dict saved by torch; the last layer's weights in it are left out."""
+    """Load a state dict saved by torch; the last layer's weights in it are left out.
+
+    Raises:
+        ConfigError: the file cannot be read, holds something else, or does not fit.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise ConfigError(f"training.weights_file = {str(path)!r} cannot be read: {error}") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ConfigError(f"training.weights_file = {str(path)!r} cannot be read: {first_line(error)}") from error
+    if not isinstance(state, dict):
+        raise ConfigError(
+            f"training.weights_file = {str(path)!r} holds a {type(state).__name__}, expected a state dict: "
+            "save it with torch.save(network.state_dict(), path)"
+        )
     body = {name: value for name, value in state.items() if not name.startswith(f"{head}.")}
     try:
         network.load_state_dict(body)
     except RuntimeError as error:
         raise ConfigError(f"training.weights_file = {str(path)!r} does not fit the network: {error}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return what an error of torch says before its advice."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,3 +1,4 @@
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from PIL import Image
 
 from serving.bundle.decode import decode_image
 from serving.bundle.preprocess import Preprocess
+from serving.records import image_statistics
+from tasks.data import pixels as pixels_module
 from tasks.data.dataset import Split
-from tasks.data.pixels import build_pixels, open_pixels
+from tasks.data.pixels import ARRAYS, build_pixels, open_pixels
 from tasks.data.shards import pixels_sha256
 from tasks.errors import DataError
 from tests.data.conftest import ASSETS, Project
@@ -48,6 +51,7 @@ def test_splits_are_slices_of_the_map(project: Project, cache: Path):
         assert np.shares_memory(arrays.images, arrays.images.base)
         assert tuple(np.bincount(arrays.labels, minlength=3)) == dataset.counts[split.title]
         assert np.array_equal(arrays.ids, np.sort(arrays.ids))
+        assert len(arrays.statistics) == len(arrays.ids)
     assert sum(len(open_pixels(pixels, split).labels) for split in Split) == dataset.size
 
 
@@ -55,7 +59,7 @@ def test_the_order_does_not_depend_on_the_shards(project: Project, cache: Path, 
     first = build_pixels(project.prepare(), channels=1, size_px=28, cache=cache)
     project.set(shard_bytes=5_000)
     second = build_pixels(project.prepare(), channels=1, size_px=28, cache=tmp_path / "other")
-    for name in ("images", "labels", "splits", "ids"):
+    for name in ("splits", *ARRAYS):
         assert (first.folder / f"{name}.npy").read_bytes() == (second.folder / f"{name}.npy").read_bytes()
 
 
@@ -74,6 +78,29 @@ def test_excluded_rows_are_not_in_the_map(project: Project, cache: Path):
     shutil.copy(min((project.images / "bag").iterdir()), project.images / "bag" / "again.png")
     arrays = open_pixels(build_pixels(project.prepare(), channels=1, size_px=28, cache=cache))
     assert len(np.unique(arrays.ids)) == len(arrays.ids) == 90
+
+
+@pytest.mark.parametrize(("channels", "size_px"), [(1, 28), (3, 16)], ids=["of the images' shape", "resized"])
+def test_statistics_are_those_of_the_images_as_sent(project: Project, cache: Path, channels: int, size_px: int):
+    colour = np.random.default_rng(0).integers(0, 255, (40, 30, 3), np.uint8)
+    Image.fromarray(colour).save(project.images / "bag" / "colour.png")
+    expected = {}
+    for file in project.images.rglob("*.png"):
+        image = decode_image(file.read_bytes(), 10**6)
+        expected[pixels_sha256(image).encode()] = dataclasses.astuple(image_statistics(image))
+    arrays = open_pixels(build_pixels(project.prepare(), channels=channels, size_px=size_px, cache=cache))
+    assert len(arrays.ids) == 91
+    assert dict(zip(arrays.ids.tolist(), arrays.statistics.tolist(), strict=True)) == expected
+
+
+def test_a_map_of_an_earlier_version_of_this_code_is_built_anew(project: Project, cache: Path, monkeypatch):
+    dataset = project.prepare()
+    with monkeypatch.context() as patch:
+        patch.setattr(pixels_module, "PREPROCESSING", pixels_module.PREPROCESSING - 1)
+        old = build_pixels(dataset, channels=1, size_px=28, cache=cache)
+    (old.folder / "statistics.npy").unlink()  # there was none then
+    new = build_pixels(dataset, channels=1, size_px=28, cache=cache)
+    assert len(open_pixels(new).statistics) == 90
 
 
 def test_a_map_is_built_once_for_a_digest_shape_and_class_order(project: Project, cache: Path):

@@ -183,8 +183,8 @@ def test_a_taken_port_names_who_has_it(project: Project) -> None:
     assert "EVERGREEN_STACK__PREFECT_PORT" in output
 
 
-def mlflow_get(project: Project, path: str, **params: str) -> dict:
-    answer = httpx.get(f"{project.mlflow_url}/api/2.0/mlflow/{path}", params=params, trust_env=False)
+def mlflow_get(project: Project, call: str, /, **params: str) -> dict:
+    answer = httpx.get(f"{project.mlflow_url}/api/2.0/mlflow/{call}", params=params, trust_env=False)
     return answer.raise_for_status().json()
 
 

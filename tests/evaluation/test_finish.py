@@ -10,14 +10,15 @@ import torch
 
 from serving.bundle.contract import bundle_digest, read_contract, verify_files
 from serving.bundle.golden import check_golden
-from serving.records import COLUMNS
+from serving.bundle.module import load_module
+from serving.records import COLUMNS, STATISTICS
 from tasks.data.dataset import Split
 from tasks.data.pixels import open_pixels
 from tasks.errors import TrainingError
 from tasks.evaluation import finish
 from tasks.evaluation.finish import answer_images, finish_bundle, to_image, vary_shape
 from tasks.evaluation.metrics import measure
-from tasks.evaluation.scores import load_module, score_module
+from tasks.evaluation.scores import score_module
 from tasks.training.network import load_eager
 from tests.evaluation.conftest import CLASSES, COUNTS, DIGEST, write_pixels
 
@@ -87,7 +88,10 @@ def test_reference_holds_validation_images_only(trained, bundle):
     assert [row["predicted_class"] for row in rows] == [CLASSES[index] for index in probabilities.argmax(axis=1)]
     np.testing.assert_allclose([row["confidence"] for row in rows], probabilities.max(axis=1), rtol=1e-6)
     np.testing.assert_allclose([row["embedding"] for row in rows], embeddings, rtol=1e-5, atol=1e-5)
-    assert {(row["height"], row["width"], row["time"]) for row in rows} == {(28, 28, None)}
+    assert {row["time"] for row in rows} == {None}
+    for name in STATISTICS.names:  # those of the images as sent: here they were larger than the map's
+        assert [row[name] for row in rows] == validation.statistics[name].tolist()
+    assert {(row["height"], row["width"]) for row in rows} == {(56, 56)}
 
 
 def test_reference_of_many_images_is_spread_evenly():
@@ -103,15 +107,17 @@ def test_finishing_twice_gives_the_same_bundle(trained, bundle, tmp_path):
     assert finish_into(tmp_path / "again", trained).digest == bundle.digest
 
 
-def test_finishing_replaces_what_is_there(trained, bundle, tmp_path):
+def test_a_bundle_is_never_replaced(trained, tmp_path):
     folder = tmp_path / "bundle"
     folder.mkdir()
     (folder / "contract.json").write_text("an older bundle")
-    assert finish_into(folder, trained).digest == bundle_digest(folder) == bundle.digest
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
+    with pytest.raises(TrainingError, match=r"bundle is there already, .* remove it, or train anew"):
+        finish_into(folder, trained)
+    assert [path.name for path in tmp_path.rglob("*")] == ["bundle", "contract.json"]
+    assert (folder / "contract.json").read_text() == "an older bundle"
 
 
-STEPS = ("_write_module", "_write_golden", "_check_answers", "_write_reference", "write_contract", "_replace_folder")
+STEPS = ("_write_module", "_write_golden", "_check_answers", "_write_reference", "write_contract")
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -125,26 +131,6 @@ def test_killed_step_leaves_no_bundle_and_the_next_one_succeeds(trained, bundle,
         with pytest.raises(KeyboardInterrupt):
             finish_into(folder, trained)
     assert not folder.exists()
-    assert finish_into(folder, trained).digest == bundle.digest
-    assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
-
-
-def test_step_killed_while_it_replaces_leaves_a_whole_bundle(trained, bundle, tmp_path, monkeypatch):
-    folder = tmp_path / "bundle"
-    finish_into(folder, trained)
-    remove = shutil.rmtree
-
-    def die_on_the_old_one(path, **options):
-        if path.name == ".bundle.old" and path.exists():
-            raise KeyboardInterrupt
-        remove(path, **options)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shutil, "rmtree", die_on_the_old_one)
-        with pytest.raises(KeyboardInterrupt):
-            finish_into(folder, trained)
-    for whole in (folder, tmp_path / ".bundle.old"):
-        verify_files(whole, read_contract(whole), served_only=False)
     assert finish_into(folder, trained).digest == bundle.digest
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 

@@ -16,13 +16,14 @@ import pytest
 from serving.bundle.contract import CONTRACT, bundle_digest, read_contract, verify_files
 from serving.model import Model
 from tasks.errors import RegistryError
+from tasks.registry.registration import register
 from tests.bundles import make_images, make_tiny_bundle
 
 
 @pytest.fixture
 def registered(registry, logged, digest):
     run_id, source = logged
-    return registry.register(run_id, source, digest=digest, verdict="pass", tags={})
+    return register(registry, run_id, source, digest=digest, verdict="pass", tags={})
 
 
 @pytest.fixture

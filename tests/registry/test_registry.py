@@ -8,9 +8,9 @@ import pytest
 from mlflow.entities import LoggedModelStatus
 
 from tasks.errors import RegistryError
-from tasks.registry import registration
 from tasks.registry.client import CLIENT_DEFAULTS
 from tasks.registry.record import DesiredRelease, RegistryView
+from tasks.registry.registration import register
 from tasks.registry.registry import Registry
 from tasks.registry.stages import STAGE_TAG, Stage, set_stage
 from tests.registry.crashing import CrashError, CrashingClient, Fuse
@@ -30,9 +30,9 @@ def models(client, experiment):
     return make
 
 
-def register(registry, models, digest="d1", verdict="pass"):
+def register_new(registry, models, digest="d1", verdict="pass"):
     run_id, source = models()
-    return registry.register(run_id, source, digest=digest, verdict=verdict, tags={"evergreen.accuracy": "0.91"})
+    return register(registry, run_id, source, digest=digest, verdict=verdict, tags={"evergreen.accuracy": "0.91"})
 
 
 def test_before_the_first_registration_there_is_nothing(registry):
@@ -42,7 +42,7 @@ def test_before_the_first_registration_there_is_nothing(registry):
 
 
 def test_an_accepted_model_becomes_the_challenger_in_staging(registry, models, client):
-    version = register(registry, models)
+    version = register_new(registry, models)
     found = client.get_model_version_by_alias(registry.model, "challenger")
     assert found.version == version.version == 1
     assert found.current_stage == found.tags[STAGE_TAG] == "Staging"
@@ -55,7 +55,7 @@ def test_an_accepted_model_becomes_the_challenger_in_staging(registry, models, c
 
 @pytest.mark.parametrize("verdict", ["fail", "inconclusive"])
 def test_a_model_that_did_not_pass_is_kept_archived_with_its_verdict(registry, models, client, verdict):
-    version = register(registry, models, verdict=verdict)
+    version = register_new(registry, models, verdict=verdict)
     found = client.get_model_version(registry.model, str(version.version))
     assert found.current_stage == found.tags[STAGE_TAG] == "Archived"
     assert found.tags["evergreen.verdict"] == verdict
@@ -63,7 +63,7 @@ def test_a_model_that_did_not_pass_is_kept_archived_with_its_verdict(registry, m
 
 
 def test_a_newer_challenger_takes_the_place_of_the_older(registry, models, client):
-    first, second = register(registry, models), register(registry, models, digest="d2")
+    first, second = register_new(registry, models), register_new(registry, models, digest="d2")
     assert client.get_registered_model(registry.model).aliases == {"challenger": second.version}
     assert client.get_model_version(registry.model, str(first.version)).current_stage == "Archived"
     assert [version.version for version in registry.versions()] == [1, 2]
@@ -73,8 +73,8 @@ def test_a_newer_challenger_takes_the_place_of_the_older(registry, models, clien
 def test_registering_a_run_twice_returns_the_version_it_made(registry, models, client):
     run_id, source = models()
     wanted = {"digest": "d1", "verdict": "pass", "tags": {"a": "1"}}
-    first = registry.register(run_id, source, **wanted)
-    assert registry.register(run_id, source, **wanted) == first
+    first = register(registry, run_id, source, **wanted)
+    assert register(registry, run_id, source, **wanted) == first
     assert len(client.search_model_versions(f"name = '{registry.model}'")) == 1
 
 
@@ -82,17 +82,17 @@ def test_registering_a_run_twice_returns_the_version_it_made(registry, models, c
 def test_a_registration_cut_short_after_any_write_is_completed_by_the_next(registry, models, client, verdict):
     """The runs are registered one after the other, the n-th cut short after its n-th write."""
     wanted = {"verdict": verdict, "tags": {"a": "1"}}
-    register(registry, models, digest="earlier")
+    register_new(registry, models, digest="earlier")
     limit, crashed = 0, True
     while crashed:
         limit += 1
         run_id, source = models()
         crashing = Registry(registry.address, registry.model, client=CrashingClient(registry.address, Fuse(limit)))
         try:
-            crashing.register(run_id, source, digest="d1", **wanted)
+            register(crashing, run_id, source, digest="d1", **wanted)
             crashed = False
         except CrashError:
-            registry.register(run_id, source, digest="d1", **wanted)
+            register(registry, run_id, source, digest="d1", **wanted)
         found = {int(item.version): item for item in client.search_model_versions(f"name = '{registry.model}'")}
         challenger = limit + 1 if verdict == "pass" else 1
         assert sorted(found) == list(range(1, limit + 2))
@@ -106,54 +106,54 @@ def test_a_registration_cut_short_after_any_write_is_completed_by_the_next(regis
 
 def test_missing_tags_are_repaired(registry, models, client):
     run_id, source = models()
-    registry.register(run_id, source, digest="d1", verdict="pass", tags={})
+    register(registry, run_id, source, digest="d1", verdict="pass", tags={})
     client.delete_model_version_tag(registry.model, "1", "evergreen.verdict")
-    registry.register(run_id, source, digest="d1", verdict="pass", tags={"later": "yes"})
+    register(registry, run_id, source, digest="d1", verdict="pass", tags={"later": "yes"})
     tags = client.get_model_version(registry.model, "1").tags
     assert (tags["evergreen.verdict"], tags["later"]) == ("pass", "yes")
 
 
 def test_registering_again_does_not_take_a_champion_down(registry, models, client):
     run_id, source = models()
-    registry.register(run_id, source, digest="d1", verdict="pass", tags={})
+    register(registry, run_id, source, digest="d1", verdict="pass", tags={})
     client.set_registered_model_alias(registry.model, "champion", "1")
     client.delete_registered_model_alias(registry.model, "challenger")
     registry.set_stage(1, Stage.PRODUCTION)
-    version = registry.register(run_id, source, digest="d1", verdict="pass", tags={})
+    version = register(registry, run_id, source, digest="d1", verdict="pass", tags={})
     assert (version.stage, version.aliases) == (Stage.PRODUCTION, ("champion",))
 
 
 def test_two_processes_making_the_registered_model_at_once(registry, models, client, monkeypatch):
     """The other one makes it between our look and our write."""
-    original = registration.new_version
+    original = registry.client.create_model_version
     calls = []
 
-    def look_then_lose_the_race(*arguments):
+    def look_then_lose_the_race(*arguments, **options):
         calls.append(arguments)
         try:
-            return original(*arguments)
+            return original(*arguments, **options)
         finally:
             if len(calls) == 1:
                 client.create_registered_model(registry.model)
 
-    monkeypatch.setattr(registration, "new_version", look_then_lose_the_race)
-    assert register(registry, models).version == 1
+    monkeypatch.setattr(registry.client, "create_model_version", look_then_lose_the_race)
+    assert register_new(registry, models).version == 1
     assert len(calls) == 2
 
 
 def test_a_source_that_is_no_logged_model_is_refused(registry):
     with pytest.raises(RegistryError, match="source 'runs:/x/model' is no logged model"):
-        registry.register("x", "runs:/x/model", digest="d", verdict="pass", tags={})
+        register(registry, "x", "runs:/x/model", digest="d", verdict="pass", tags={})
 
 
 def test_a_version_that_does_not_exist(registry, models):
-    register(registry, models)
+    register_new(registry, models)
     with pytest.raises(RegistryError, match=f"{registry.model} has no version 7"):
         registry.version(7)
 
 
 def test_the_desired_release_is_a_tag_that_one_request_reads_with_the_aliases(registry, models, client):
-    register(registry, models)
+    register_new(registry, models)
     desired = DesiredRelease("r1", "release", 1, "d1", "mia", "gates passed", "2026-11-20T04:35:12+00:00")
     registry.ask(desired)
     assert "evergreen.desired" in client.get_registered_model(registry.model).tags
@@ -168,7 +168,7 @@ def test_asking_for_a_release_of_a_model_that_is_not_there(registry):
 
 
 def test_the_release_state_is_one_tag_of_the_version(registry, models, client):
-    register(registry, models)
+    register_new(registry, models)
     assert registry.read_release_state(1) is None
     registry.write_release_state(1, '{"phase": "booting"}')
     assert registry.read_release_state(1) == '{"phase": "booting"}'
@@ -177,7 +177,7 @@ def test_the_release_state_is_one_tag_of_the_version(registry, models, client):
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_a_stage_is_mlflows_own_and_a_tag_and_no_warning(registry, models, client, stage):
-    register(registry, models)
+    register_new(registry, models)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         set_stage(client, registry.model, 1, stage)

@@ -12,7 +12,7 @@ from mlflow.artifacts import load_text
 from tasks.data.dataset import Dataset, DatasetVersion
 from tasks.errors import RegistryError
 from tasks.registry.lineage import Lineage
-from tasks.registry.tracking import HOST_TAG, PID_TAG, STARTED_TAG, is_process_alive, process_tags
+from tasks.registry.tracking import HOST_TAG, PID_TAG, STARTED_TAG
 
 
 def test_a_run_has_its_name_parent_tags_and_process(tracking, experiment, client):
@@ -187,8 +187,7 @@ def test_no_experiment_has_no_stale_runs(tracking):
     assert tracking.close_stale_runs("never made") == ()
 
 
-def test_a_process_id_that_is_used_again_is_another_process():
-    tags = process_tags()
-    pid, started = int(tags[PID_TAG]), float(tags[STARTED_TAG])
-    assert is_process_alive(pid, started)
-    assert not is_process_alive(pid, started - 60)
+def test_a_run_whose_process_id_is_used_again_is_closed(tracking, experiment):
+    run = tracking.start_run(experiment, "of a process that had our id")
+    run.set_tags({STARTED_TAG: repr(psutil.Process().create_time() - 60)})
+    assert tracking.close_stale_runs(experiment) == (run.run_id,)

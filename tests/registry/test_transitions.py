@@ -4,6 +4,7 @@ import pytest
 
 from tasks.errors import ConfigError, RegistryError
 from tasks.registry.ledger import Ledger
+from tasks.registry.record import GATE_DIGEST_TAG
 from tasks.registry.registry import Registry
 from tasks.registry.stages import STAGE_TAG, Stage, set_stage
 from tasks.registry.transitions import finish_open_transition, promote, reject, roll_back
@@ -56,7 +57,8 @@ def released(registry, client, ledger):
 
 def test_the_first_release_has_no_previous(registry, client, ledger):
     make_versions(client, registry.model, 1)
-    done = promote(registry, ledger, 1, who="mia", why="all gates passed", gate_digest="abc")
+    client.set_model_version_tag(registry.model, "1", GATE_DIGEST_TAG, "abc")
+    done = promote(registry, ledger, 1, who="mia", why="all gates passed")
     assert done.is_changed
     assert aliases(client, registry.model) == {"champion": 1}
     assert stages(client, registry.model) == {1: "Production"}

@@ -167,7 +167,7 @@ def test_the_disk_is_full_nothing_is_done_that_is_not_written(world, champion, m
     version = world.register()
     request = ask(world.registry, "release", version)
     with monkeypatch.context() as patch:
-        patch.setattr("tasks.rollout.status.write_durably", full)
+        patch.setattr("tasks.rollout.status.write_json", full)
         patch.setattr(Actor, "act", lambda *_: pytest.fail("acted on a state that is not on the disk"))
         assert world.controller.tick() is False
     assert world.answer(request).is_success

@@ -4,7 +4,7 @@ import shutil
 
 import httpx
 
-from tasks.registry.ledger import Ledger
+from tasks.registry.ledger import open_ledger
 from tasks.registry.registry import Registry
 from tasks.rollout.act import bundle_cache
 from tasks.rollout.controller import Controller
@@ -83,7 +83,7 @@ class World:
 
     def outcomes(self):
         """Return the ledger's transitions as (action, version, outcome)."""
-        entries = Ledger(self.settings.home / "ledger.jsonl").read()
+        entries = open_ledger(self.settings.home).read()
         return [(entry.action, entry.to_version, entry.outcome) for entry in entries if entry.phase == "done"]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from serving.records import COLUMNS, ImageStatistics, image_statistics
+from serving.records import COLUMNS, STATISTICS, ImageStatistics, image_statistics, measure_images
 from tests.bundles import REFERENCE_ROWS
 
 CHECKERS = np.indices((8, 8)).sum(axis=0).astype(np.uint8) % 2 * 255
@@ -25,6 +25,15 @@ CHECKERS = np.indices((8, 8)).sum(axis=0).astype(np.uint8) % 2 * 255
 )
 def test_image_statistics(image, expected):
     assert dataclasses.astuple(image_statistics(image)) == pytest.approx(dataclasses.astuple(expected), abs=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(9, 11), (9, 11, 1), (9, 11, 3), (2, 7), (28, 28)])
+def test_an_image_has_the_same_statistics_alone_and_among_others(shape):
+    images = np.random.default_rng(0).integers(0, 255, (50, *shape), np.uint8)
+    alone = [dataclasses.astuple(image_statistics(image)) for image in images]
+    assert measure_images(images).tolist() == alone
+    assert len(set(alone)) == 50
+    assert STATISTICS.names == tuple(field.name for field in dataclasses.fields(ImageStatistics))
 
 
 def test_a_reference_has_the_columns_of_a_record(tiny_bundle):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from tasks.process_identity import find_process
 from tasks.rollout.instances import Instance, InstanceRecords, ServerSpec
 
 Command = Callable[[ServerSpec], Sequence[str]]
@@ -20,7 +21,6 @@ Command = Callable[[ServerSpec], Sequence[str]]
 KEPT_LOGS = 30
 _LOOPBACK = "127.0.0.1"
 _PROJECT = Path(__file__).resolve().parents[3]  # where `python -m serving` finds the package
-_CLOCK_STEP_S = 2.0  # a process's start time is told to a hundredth, and moves when the clock is set
 _STOP_POLL_S = 0.05
 _KILL_GRACE_S = 2.0  # beyond the drain time, for the server to notice and to end by itself
 
@@ -126,12 +126,7 @@ class ProcessEngine:
         child = self._children.get(instance.pid)
         if child is not None and child.poll() is not None:
             del self._children[instance.pid]
-        try:
-            process = psutil.Process(instance.pid)
-            is_same = abs(process.create_time() - instance.pid_started_s) < _CLOCK_STEP_S
-            return process if is_same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
-            return None
+        return find_process(instance.pid, instance.pid_started_s)
 
     def _prune_logs(self) -> None:
         """Delete the oldest logs of servers that ended, so that they do not fill the disk."""

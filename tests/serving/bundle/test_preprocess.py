@@ -2,12 +2,8 @@ import pytest
 import torch
 from PIL import Image
 
+from serving.bundle.module import script_module
 from serving.bundle.preprocess import Preprocess
-
-
-def script(module):
-    with pytest.warns(DeprecationWarning, match="torch.jit.script"):
-        return torch.jit.script(module)
 
 
 def noise(*shape: int) -> torch.Tensor:
@@ -27,7 +23,7 @@ def test_any_shape_becomes_the_networks_and_scripted_equals_eager(channels, shap
     eager = module(image)
     assert eager.shape == (channels, 28, 28)
     assert eager.dtype == torch.uint8
-    assert torch.equal(script(module)(image), eager)
+    assert torch.equal(script_module(module)(image), eager)
 
 
 def test_colour_becomes_grey_as_pillow_makes_it():
