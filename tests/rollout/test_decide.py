@@ -5,82 +5,32 @@ import dataclasses
 import pytest
 
 from tasks.evaluation.gates import Verdict
-from tasks.registry.record import DesiredRelease
 from tasks.rollout.decide import decide
 from tasks.rollout.facts import (
     CheckGolden,
-    Facts,
     Finding,
-    InstanceFacts,
-    KnownVersion,
-    Limits,
     Promote,
     Reject,
     RetireInstance,
-    RollBack,
     SetRoute,
     StartInstance,
 )
 from tasks.rollout.phases import Phase
-from tasks.rollout.route import Route, Share, Target
-
-LIMITS = Limits(steps_pct=(100,), max_failed_checks=2, ready_timeout_s=120, unready_grace_s=10, timeout_s=300)
-CANARY = dataclasses.replace(LIMITS, steps_pct=(10, 100))
-NOW = 1_000.0
-
-
-def known(version):
-    return KnownVersion(version, f"digest-{version}")
-
-
-def server(version, *, name="a", is_ready=True, age_s=60.0, **more):
-    port = 20_000 + version * 10 + ord(name)
-    more = {"is_alive": True, "was_ready": is_ready, "log": f"v{version}{name}.log", **more}
-    return InstanceFacts(
-        f"v{version}{name}", version, f"digest-{version}", port, NOW - age_s, is_ready=is_ready, **more
-    )
-
-
-def route(*servers):
-    return Route((Share(100, tuple(Target(s.id, s.version, s.port) for s in servers)),)) if servers else Route()
-
-
-def asked(action, version=None, *, request="r1"):
-    return DesiredRelease(request, action, version, version and f"digest-{version}", "Ada", "because", "2026-01-01")
-
-
-def facts(**given):
-    empty = Facts(
-        now_s=NOW,
-        champion=None,
-        previous=None,
-        desired=None,
-        requested=None,
-        instances=(),
-        route=Route(),
-        is_route_live=True,
-    )
-    return dataclasses.replace(empty, **given)
-
-
-CHAMPION = server(1)
-NEW = server(2, age_s=5)
-SERVED = facts(
-    champion=known(1), instances=(CHAMPION,), route=route(CHAMPION), desired=asked("release", 2), requested=known(2)
+from tests.rollout.ticks import (
+    CHAMPION,
+    LIMITS,
+    NEW,
+    NOW,
+    SERVED,
+    asked,
+    begin,
+    facts,
+    known,
+    route,
+    server,
+    state_in,
+    with_new,
 )
-
-
-def begin(seen, limits=LIMITS):
-    return decide(None, seen, limits).state
-
-
-def state_in(phase, seen=SERVED, **more):
-    """Return the open release of `seen` as if it had come to `phase`."""
-    return dataclasses.replace(begin(seen).enter(phase, NOW), **more)
-
-
-def with_new(new=NEW, **more):
-    return dataclasses.replace(SERVED, **{"instances": (CHAMPION, new), **more})
 
 
 def test_nothing_asked_and_nothing_there_is_nothing_to_do():
@@ -281,113 +231,3 @@ def test_a_newer_version_ends_the_release_and_then_begins():
     assert (ended.phase, ended.request_id, ended.ended_by) == (Phase.FAILED, "r1", "r2")
     begun = decide(ended, dataclasses.replace(back, finding=None), LIMITS).state
     assert (begun.phase, begun.version, begun.request_id) == (Phase.BOOTING, 3, "r2")
-
-
-def test_a_newer_version_waits_for_a_promotion_that_has_begun():
-    newer = with_new(route=route(NEW, CHAMPION), desired=asked("release", 3, request="r2"), requested=known(3))
-    assert decide(state_in(Phase.PROMOTING, weight_pct=100), newer, LIMITS).state.phase is Phase.PROMOTING
-
-
-def test_a_rollback_mid_release_takes_back_the_release_and_not_the_champion():
-    asks = with_new(
-        previous=known(7), route=route(NEW, CHAMPION), desired=asked("rollback", request="r2"), requested=known(7)
-    )
-    state = decide(state_in(Phase.PROGRESSING, weight_pct=100), asks, LIMITS).state
-    assert state.reason == "Ada asked for a rollback before version 2 was the champion"
-    back = dataclasses.replace(asks, route=route(CHAMPION), finding=Finding(Verdict.PASS, "archived"))
-    state = decide(state, back, LIMITS).state
-    answered = decide(state, dataclasses.replace(back, finding=None), LIMITS).state
-    assert (answered.phase, answered.request_id) == (Phase.SUCCEEDED, "r2")
-    assert answered.reason == "version 2 was taken back before it was the champion"
-
-
-WARM = server(1, age_s=500)
-BOTH = facts(
-    champion=known(2),
-    previous=known(1),
-    instances=(WARM, NEW),
-    route=route(NEW, WARM),
-    desired=asked("rollback"),
-    requested=known(1),
-)
-
-
-def test_a_rollback_goes_to_the_warm_previous_and_stops_what_is_left():
-    state = decide(None, BOTH, LIMITS).state
-    state = decide(state, BOTH, LIMITS).state
-    decision = decide(state, dataclasses.replace(BOTH, finding=Finding(Verdict.PASS, "ok")), LIMITS)
-    assert decision.actions == (SetRoute(route(WARM, NEW)),)
-    back = dataclasses.replace(BOTH, route=route(WARM, NEW))
-    decision = decide(decision.state, back, LIMITS)
-    assert decision.actions == (RollBack("Ada", "because"),)
-    told = dataclasses.replace(back, champion=known(1), previous=None)
-    decision = decide(decision.state, told, LIMITS)
-    assert (decision.state.phase, decision.actions) == (Phase.SUCCEEDED, (SetRoute(route(WARM)),))
-    decision = decide(decision.state, dataclasses.replace(told, route=route(WARM)), LIMITS)
-    assert decision.actions == (RetireInstance("v2a"),)
-
-
-def test_a_rollback_starts_a_previous_that_does_not_run():
-    cold = dataclasses.replace(BOTH, instances=(NEW,), route=route(NEW))
-    decision = decide(None, cold, LIMITS)
-    assert (decision.state.phase, decision.actions) == (Phase.BOOTING, (StartInstance(1, "digest-1"),))
-
-
-def test_a_rollback_that_fails_archives_nothing():
-    state = state_in(Phase.VERIFYING, BOTH)
-    wrong = dataclasses.replace(BOTH, finding=Finding(Verdict.FAIL, "wrong"))
-    decision = decide(state, wrong, LIMITS)
-    assert (decision.state.phase, decision.actions) == (Phase.ROLLING_BACK, ())
-    assert decide(decision.state, BOTH, LIMITS).state.phase is Phase.FAILED
-
-
-@pytest.mark.parametrize(
-    ("desired", "requested", "problem", "reason"),
-    [
-        (asked("rollback"), None, "there is no previous version", "there is no previous version"),
-        (asked("release", 9), None, "no version 9", "no version 9"),
-        (
-            asked("release", 2),
-            KnownVersion(2, "other"),
-            "",
-            "Ada asked for the digest digest-2; version 2 has other",
-        ),
-    ],
-    ids=["rollback without previous", "an unknown version", "another digest under the same number"],
-)
-def test_a_request_that_cannot_be_met_fails_at_once(desired, requested, problem, reason):
-    seen = dataclasses.replace(SERVED, desired=desired, requested=requested, request_problem=problem)
-    decision = decide(None, seen, LIMITS)
-    assert (decision.state.phase, decision.state.reason, decision.actions) == (Phase.FAILED, reason, ())
-
-
-def test_a_canary_gets_its_share_and_the_champion_the_rest():
-    seen = with_new(finding=Finding(Verdict.PASS, "ok"), previous=known(0), instances=(server(0), CHAMPION, NEW))
-    decision = decide(state_in(Phase.VERIFYING), seen, CANARY)
-    shares = (route(NEW, CHAMPION).shares[0].targets, route(CHAMPION, server(0)).shares[0].targets)
-    assert decision.actions == (SetRoute(Route((Share(10, shares[0]), Share(90, shares[1])))),)
-
-
-OUT = {"is_registry_reachable": False}
-
-
-@pytest.mark.parametrize(
-    ("phase", "seen", "expected"),
-    [
-        (Phase.BOOTING, with_new(**OUT), Phase.BOOTING),
-        (Phase.VERIFYING, with_new(finding=Finding(Verdict.PASS, "ok"), **OUT), Phase.VERIFYING),
-        (Phase.PROGRESSING, with_new(route=route(NEW, CHAMPION), **OUT), Phase.PROGRESSING),
-        (Phase.PROMOTING, with_new(route=route(NEW, CHAMPION), **OUT), Phase.PROMOTING),
-        (Phase.VERIFYING, with_new(finding=Finding(Verdict.FAIL, "wrong"), **OUT), Phase.ROLLING_BACK),
-        (Phase.ROLLING_BACK, with_new(**OUT), Phase.ROLLING_BACK),
-    ],
-)
-def test_without_mlflow_no_step_goes_forward_but_back_it_does(phase, seen, expected):
-    weight_pct = 100 if phase in (Phase.PROGRESSING, Phase.PROMOTING) else 0
-    decision = decide(state_in(phase, weight_pct=weight_pct), seen, LIMITS)
-    assert decision.state.phase is expected
-    assert not {type(action) for action in decision.actions} & {Promote, RollBack, Reject}
-
-
-def test_without_mlflow_a_request_that_is_known_already_is_not_begun():
-    assert decide(None, dataclasses.replace(SERVED, **OUT), LIMITS).state is None
