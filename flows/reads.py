@@ -103,15 +103,14 @@ def predict_file(client: httpx.Client, path: Path) -> str:
         raise StackError(f"nothing answers at {client.base_url}: {error}; `evergreen up` starts it") from error
     try:
         values = answer.json()
-        said = values.get("error", "") if answer.is_error else ""
-    except (ValueError, AttributeError) as error:
+        if answer.is_client_error:
+            raise ConfigError(f"{path}: {values['error']}")
+        if answer.is_error:
+            raise StackError(f"{client.base_url} answered {answer.status_code}: {values['error']}")
+        ranked = [f"{top['label']} {top['probability']:.1%}" for top in values["predictions"][0]["top_k"][:3]]
+        return f"{', '.join(ranked)} (version {values['version']})"
+    except (ValueError, LookupError, TypeError) as error:
         raise StackError(
             f"{client.base_url} answered {answer.status_code} and not as a model does: {answer.text[:200]!r}; "
-            "see who listens there with `evergreen doctor`"
+            "`evergreen doctor` says who listens there"
         ) from error
-    if answer.is_client_error:
-        raise ConfigError(f"{path}: {said}")
-    if answer.is_error:
-        raise StackError(f"{client.base_url} answered {answer.status_code}: {said}")
-    ranked = ", ".join(f"{top['label']} {top['probability']:.1%}" for top in values["predictions"][0]["top_k"][:3])
-    return f"{ranked} (version {values['version']})"

@@ -12,7 +12,7 @@ from tasks import progress
 
 # Texts hold values, paths and class names: brackets and colons in them are no markup.
 console = Console(markup=False, emoji=False)
-errors = Console(stderr=True, markup=False, emoji=False)
+errors = Console(stderr=True)
 
 
 class Bars:

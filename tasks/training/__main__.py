@@ -21,7 +21,6 @@ def main(arguments: list[str]) -> int:
     try:
         train_here(read_spec(Path(arguments[0])), out, EventLog(out))
     except BrokenPipeError:
-        sys.stdout = None  # nobody reads it: what is left in it must not fail again at the exit
         print("the process that started this training is gone: stopped", file=sys.stderr)
         return TrainingError.exit_code
     except EvergreenError as error:

@@ -37,7 +37,7 @@ class Shell:
     variables: dict[str, str]
 
     def type(self, block: Block, folder: Path | None = None) -> str:
-        """Run a block's commands in `folder` (the project), and return what they printed, unfolded; a failing one fails."""
+        """Run a block's commands in `folder` (the project) and return what they printed, unfolded; none may fail."""
         done = subprocess.run(
             ["bash", "-euc", block.text],
             cwd=folder or self.project,
