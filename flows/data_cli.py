@@ -45,7 +45,7 @@ def list_() -> None:
     rows = [("digest", listing.digest), ("size", f"{listing.size_bytes / 1e6:.1f} MB in {listing.folder}")]
     for batch in listing.batches:
         left_out = f", {batch.n_quarantined:,} quarantined, {batch.n_excluded:,} left out as copies"
-        rows.append((batch.name, f"{batch.kind}, {batch.n_rows:,} images, {batch.n_shards} shards{left_out}"))
+        rows.append((batch.name, f"{batch.kind}, {batch.n_rows:,} images, shards: {batch.n_shards}{left_out}"))
     for split, counts in listing.counts.items():
         by_class = ", ".join(f"{name} {n:,}" for name, n in zip(listing.classes, counts, strict=True))
         rows.append((split, f"{sum(counts):,} ({by_class})"))

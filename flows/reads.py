@@ -15,6 +15,7 @@ from tasks.rollout.status import is_controller_alive, read_status
 from tasks.settings import Settings
 from tasks.stack.services import Service, local_services
 from tasks.stack.supervisor import is_up
+from tasks.stack.worker import worker
 
 PREDICT_TIMEOUT_S = 30.0
 
@@ -23,7 +24,7 @@ def read_state(settings: Settings) -> dict[str, Any]:
     """Return what is in production and what runs, as `status --json` prints it; every key is always there."""
     status = read_status(settings.home)
     known = status or {}
-    services = local_services(settings)
+    services = (*local_services(settings), worker(settings))
     with ThreadPoolExecutor(len(services)) as pool:
         states = pool.map(lambda service: describe_service(settings, service), services)
         described = {service.name: state for service, state in zip(services, states, strict=True)}

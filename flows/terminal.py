@@ -62,7 +62,11 @@ def showing_progress() -> Iterator[None]:
 
 
 def print_rows(rows: Iterable[tuple[str, str]]) -> None:
-    """Print labelled lines as a table without borders."""
+    """Print labelled lines as a table without borders; on a terminal that is none, each on one line."""
+    if not console.is_terminal:
+        for name, text in rows:
+            print(f"{name:<16}  {text}")
+        return
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")

@@ -21,12 +21,16 @@ from tasks.process_identity import find_process
 
 @dataclass(frozen=True)
 class Daemon:
-    """A started process; `started_at` is its start in seconds since the epoch, `log` holds its output."""
+    """A started process; `started_at` is its start in seconds since the epoch, `log` holds its output.
+
+    `key` is what its starter gave it: one with another key was started otherwise than one would start it now.
+    """
 
     name: str
     pid: int
     started_at: float
     log: str
+    key: str = ""
 
     def process(self) -> psutil.Process | None:
         """Return the process, None when it has ended."""
@@ -45,7 +49,9 @@ class Daemon:
             return ""
 
 
-def start(name: str, command: Sequence[str], *, folder: Path, environment: Mapping[str, str], cwd: Path) -> Daemon:
+def start(
+    name: str, command: Sequence[str], *, folder: Path, environment: Mapping[str, str], cwd: Path, key: str = ""
+) -> Daemon:
     """Start `command` in the background, its output appended to `<folder>/<name>.log`, and write its record."""
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}.log"
@@ -59,7 +65,7 @@ def start(name: str, command: Sequence[str], *, folder: Path, environment: Mappi
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    daemon = Daemon(name, child.pid, psutil.Process(child.pid).create_time(), str(log))
+    daemon = Daemon(name, child.pid, psutil.Process(child.pid).create_time(), str(log), key)
     write_json(folder / f"{name}.json", dataclasses.asdict(daemon))
     return daemon
 
@@ -79,16 +85,27 @@ def find(folder: Path, name: str) -> Daemon | None:
 
 
 def stop(daemon: Daemon, *, folder: Path, grace_s: float) -> None:
-    """End the process and its children: SIGTERM, SIGKILL after `grace_s`; then remove its record."""
+    """End the process and its session: SIGTERM, SIGKILL after `grace_s`; then remove its record.
+
+    What it started in a session of its own, to outlive it, goes on.
+    """
     process = daemon.process()
     if process is not None:
-        family = [process]
+        session = [process]
         with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself, just now
-            family += process.children(recursive=True)
+            session += [child for child in process.children(recursive=True) if is_in_session(child, daemon.pid)]
             process.terminate()
-        _, left = psutil.wait_procs(family, timeout=grace_s)
+        _, left = psutil.wait_procs(session, timeout=grace_s)
         for member in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
         psutil.wait_procs(left, timeout=grace_s)
     (folder / f"{daemon.name}.json").unlink(missing_ok=True)
+
+
+def is_in_session(process: psutil.Process, session: int) -> bool:
+    """Whether a process belongs to the session that the process with the pid `session` leads."""
+    try:
+        return os.getsid(process.pid) == session
+    except ProcessLookupError:
+        return False

@@ -46,7 +46,7 @@ def prepare_data(settings: Settings) -> Prepared:
         cache=settings.home / "cache",
         report=report,
     )
-    pinned = read_pinned(settings.root)
+    pinned = read_pinned(settings.root, settings.data.folder)
     baseline = compare_with_pinned(dataset, pinned) if pinned else "no data.dvc: `evergreen data pin` writes one"
     get_run_logger().info("Dataset %s: %s images; %s; %s", dataset.digest, dataset.size, dataset.reason, baseline)
     return Prepared(version, pixels, dataset.reason, baseline)

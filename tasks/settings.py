@@ -137,27 +137,32 @@ class Settings(BaseSettings):
     release: ReleaseSettings
     serving: ServingSettings
     stack: StackSettings
-    _root: Path = PrivateAttr()
+    _file: Path = PrivateAttr()
+
+    @property
+    def file(self) -> Path:
+        """The settings file, absolute."""
+        return self._file
 
     @property
     def root(self) -> Path:
-        """The project: the folder that holds evergreen.toml, data.dvc and data/."""
-        return self._root
+        """The project: the folder that holds the settings file, data.dvc and data/."""
+        return self._file.parent
 
     @property
     def home(self) -> Path:
         """Local state that is not the project's: `EVERGREEN_HOME`, by default `.evergreen/`."""
-        return (self._root / (os.environ.get("EVERGREEN_HOME") or ".evergreen")).resolve()
+        return (self.root / (os.environ.get("EVERGREEN_HOME") or ".evergreen")).resolve()
 
     @property
     def data_folder(self) -> Path:
         """The packed dataset's folder, absolute."""
-        return (self._root / self.data.folder).resolve()
+        return (self.root / self.data.folder).resolve()
 
     @property
     def tracking_folder(self) -> Path:
         """MLflow's database and artifacts, absolute."""
-        return (self._root / self.stack.tracking_folder).resolve()
+        return (self.root / self.stack.tracking_folder).resolve()
 
     @property
     def tracking_uri(self) -> str:
@@ -231,7 +236,7 @@ def load_settings(path: Path | None = None) -> Settings:
         errors.append(f"a variable that holds a list or a section must be JSON: {error}")
     if errors:
         raise ConfigError(f"{path.name}:\n" + "\n".join(f"  {line}" for line in errors))
-    settings._root = path.parent
+    settings._file = path
     return settings
 
 

@@ -135,6 +135,15 @@ def test_its_children_are_stopped_too(run, tmp_path):
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE  # where nobody collects orphans
 
 
+def test_a_child_in_a_session_of_its_own_goes_on(run, tmp_path):
+    found = run(PARENT.replace('time.sleep(600)"])', 'time.sleep(600)"], start_new_session=True)'))
+    child = psutil.Process(int(wait_for_line(found)))
+    daemon.stop(found, folder=tmp_path / "records", grace_s=PATIENCE_S)
+    assert not found.is_alive
+    assert child.is_running()
+    child.kill()
+
+
 def test_one_that_ignores_sigterm_is_killed(run, tmp_path):
     found = run(STUBBORN)
     wait_for_line(found)

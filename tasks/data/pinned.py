@@ -50,7 +50,7 @@ def pin_file(folder: Path) -> Path:
 
 def version_file(home: Path, digest: str) -> Path:
     """Return where the .dvc text of a dataset's version is kept."""
-    return home / "versions" / f"{digest}.dvc"
+    return home / "versions" / f"{digest}.dvc.txt"  # DVC takes each *.dvc below a project for a stage
 
 
 def parse_dvc_text(text: str, where: str) -> PinnedBaseline:

@@ -30,7 +30,9 @@ class DvcSource(DatasetSource):
         Raises:
             NotImplementedError: always, with what restores the dataset.
         """
-        raise NotImplementedError(f"restore {self.md5} from {self.address} with the run's data.dvc and `dvc pull`")
+        raise NotImplementedError(
+            f"restore {self.md5} from {self.address} with the run's lineage/data.dvc.txt and `dvc pull`"
+        )
 
     @staticmethod
     def _can_resolve(raw_source: Any) -> bool:

@@ -91,7 +91,7 @@ class TrackedRun:
         with reaching(self.address, f"logging dataset {name} of run {self.run_id}"):
             self.client.log_inputs(self.run_id, [describe_dataset(name, version, context)])
         self.set_tags({DATA_DIGEST_TAG: version.dataset.digest, "evergreen.dvc_md5": version.dvc_md5})
-        self.log_texts({"data.dvc": version.dvc_text}, "lineage")
+        self.log_texts({"data.dvc.txt": version.dvc_text}, "lineage")
 
     def log_lineage(self, lineage: Lineage) -> None:
         """Log where the run came from: tags for the short facts, artifacts below `lineage/` for the long ones."""

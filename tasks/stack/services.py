@@ -1,5 +1,7 @@
 """The services of the local stack: how each is started, and how one sees that it is up."""
 
+import hashlib
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,7 +18,10 @@ QUIET = {"DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
 
 @dataclass(frozen=True)
 class Service:
-    """One background process; `ports` must be free before it starts, each with the setting that moves it."""
+    """One background process; `ports` must be free before it starts, each with the setting that moves it.
+
+    `reads` is what of the settings it reads by itself: it is started anew where that, or the command, changed.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -24,8 +29,15 @@ class Service:
     address: str  # what a person opens, or a sentence
     ports: dict[int, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    reads: str = ""
     start_timeout_s: float = 180.0
     grace_s: float = 10.0
+
+    @property
+    def key(self) -> str:
+        """A digest of all that decides how the process runs."""
+        values = [self.command, sorted(self.environment.items()), self.reads]
+        return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def local_services(settings: Settings) -> tuple[Service, ...]:
@@ -98,6 +110,7 @@ def router(settings: Settings) -> Service:
         is_healthy=lambda: answers(f"http://127.0.0.1:{admin}/ready"),
         address=settings.router_url,
         ports={settings.stack.router_port: "stack.router_port", admin: "stack.router_admin_port"},
+        reads=settings.stack.model_dump_json(),
     )
 
 
@@ -109,6 +122,7 @@ def controller(settings: Settings) -> Service:
         is_healthy=lambda: is_controller_alive(settings.home),
         address="releases what the registry asks for",
         environment={"MLFLOW_DISABLE_TELEMETRY": "true", **QUIET},
+        reads=settings.model_dump_json(include={"model", "release", "serving", "stack"}),
     )
 
 

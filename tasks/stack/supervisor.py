@@ -19,12 +19,14 @@ POLL_S = 0.2
 
 
 def start_services(settings: Settings, services: Sequence[Service], report: Report) -> None:
-    """Start each service that is not up, all at once, without waiting for them.
+    """Start each service that is not up, all at once, without waiting for them; also one that runs otherwise than now.
 
     Raises:
         StackError: a port is taken by another program.
     """
     with only_one_starter(settings):
+        changed = [service for service in services if is_changed(settings, service)]
+        stop_services(settings, changed, report)
         missing = [service for service in services if not is_up(settings, service)]
         check_ports(settings, missing)
         for service in missing:
@@ -32,8 +34,9 @@ def start_services(settings: Settings, services: Sequence[Service], report: Repo
                 service.name,
                 service.command,
                 folder=services_folder(settings),
-                environment=service.environment,
+                environment={**service.environment, **locations(settings)},
                 cwd=settings.root,
+                key=service.key,
             )
             report(service.name, "starting")
 
@@ -61,6 +64,16 @@ def wait_for_services(settings: Settings, services: Sequence[Service], report: R
         time.sleep(POLL_S)
 
 
+def wait_until(check: Callable[[], bool], *, timeout_s: float) -> bool:
+    """Return True once `check` holds, False when it does not within `timeout_s`."""
+    deadline = time.monotonic() + timeout_s
+    while not check():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
+
+
 def stop_services(settings: Settings, services: Sequence[Service], report: Report) -> None:
     """Stop every service that this project started, the last started first."""
     for service in reversed(services):
@@ -74,6 +87,17 @@ def is_up(settings: Settings, service: Service) -> bool:
     """Whether the service's process runs; one that was just started counts, though it may not answer yet."""
     found = daemon.find(services_folder(settings), service.name)
     return found is not None and found.is_alive
+
+
+def is_changed(settings: Settings, service: Service) -> bool:
+    """Whether the service runs, but with another command or other settings than it would be started with now."""
+    found = daemon.find(services_folder(settings), service.name)
+    return found is not None and found.is_alive and found.key != service.key
+
+
+def locations(settings: Settings) -> dict[str, str]:
+    """Return the variables that lead a service to this project, from whichever folder."""
+    return {"EVERGREEN_CONFIG": str(settings.file), "EVERGREEN_HOME": str(settings.home)}
 
 
 def check_ports(settings: Settings, services: Sequence[Service]) -> None:

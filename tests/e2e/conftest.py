@@ -3,6 +3,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from tasks.data.sources.fashion_files import obtain_files
@@ -50,4 +51,6 @@ def project(few_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         copy.evergreen("up", "--worker")
         yield copy
     finally:
-        copy.evergreen("down")
+        output = copy.evergreen("down")
+        left = [process.cmdline() for process in psutil.process_iter() if str(copy.home) in " ".join(process.cmdline())]
+        assert not left, output

@@ -34,7 +34,7 @@ def test_nothing_is_in_production_before_the_first_run(project: Project) -> None
     state = project.status()
     assert state["champion"] is None
     assert {name: service["state"] for name, service in state["services"].items()} == dict.fromkeys(
-        ["prefect", "mlflow", "router", "controller"], "up"
+        ["prefect", "mlflow", "router", "controller", "worker"], "up"
     )
     answer = project.predict(PHOTO)
     assert answer.status_code == 503
@@ -69,7 +69,7 @@ def test_the_registry_shows_the_stage_and_the_evidence(project: Project) -> None
     assert {"evaluation/gates.md", "evaluation/confusion-matrix.png", "evaluation/learning-curves.png"} <= {
         file["path"] for file in mlflow_get(project, "artifacts/list", run_id=run_id, path="evaluation")["files"]
     }
-    assert {"lineage/settings.json", "lineage/data.dvc"} <= {
+    assert {"lineage/settings.json", "lineage/data.dvc.txt"} <= {
         file["path"] for file in mlflow_get(project, "artifacts/list", run_id=run_id, path="lineage")["files"]
     }
 
@@ -173,6 +173,14 @@ def test_the_controller_comes_back_with_what_it_had(project: Project) -> None:
     after = project.status()
     assert after["champion"] == before["champion"]
     assert [server["id"] for server in after["instances"]] == [server["id"] for server in before["instances"]]
+
+
+def test_down_and_up_bring_the_champion_back(project: Project) -> None:
+    before = project.status()["champion"]
+    assert "model servers: 0 stopped" not in project.evergreen("down")
+    project.evergreen("up", "--worker")
+    assert project.predict(PHOTO).json()["digest"] == before["digest"]
+    assert project.status()["champion"] == before
 
 
 def test_a_taken_port_names_who_has_it(project: Project) -> None:

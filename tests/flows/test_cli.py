@@ -93,7 +93,7 @@ def test_the_state_has_every_key_when_nothing_ever_ran(evergreen, settings):
     assert state["champion"] is None
     assert state["is_current"] is False
     assert state["router"] == {"url": settings.router_url, "route": None}
-    assert set(state["services"]) == {"prefect", "mlflow", "router", "controller"}
+    assert set(state["services"]) == {"prefect", "mlflow", "router", "controller", "worker"}
     assert {service["state"] for service in state["services"].values()} == {"down"}
 
 

@@ -144,7 +144,7 @@ def test_a_dataset_is_described_and_not_read(tracking, experiment, client, tmp_p
     }
     assert [(tag.key, tag.value) for tag in given.tags] == [("mlflow.data.context", "training")]
     assert found.data.tags["evergreen.data_digest"] == dataset.digest
-    assert "md5.dir" in load_text(f"{found.info.artifact_uri}/lineage/data.dvc")
+    assert "md5.dir" in load_text(f"{found.info.artifact_uri}/lineage/data.dvc.txt")
 
 
 def test_lineage_is_tags_and_files(tracking, experiment, client):

@@ -1,10 +1,12 @@
 """The life of real background services: started once, waited for, stopped; what goes wrong is told with its way out."""
 
+import dataclasses
 import os
 import socket
 import sys
 import threading
 
+import psutil
 import pytest
 
 from tasks import daemon
@@ -33,6 +35,29 @@ def test_only_what_is_down_is_started(settings, make_service, report, reports):
     start_services(settings, [one, two], report)
     assert reports == [("one", "starting"), ("two", "starting")]
     assert daemon.find(services_folder(settings), "one").pid == pid
+
+
+@pytest.mark.parametrize(
+    "change", [{"reads": "other settings"}, {"environment": {"A": "b"}}], ids=["settings", "world"]
+)
+def test_what_would_run_otherwise_now_is_started_anew(settings, make_service, report, reports, change):
+    service = make_service("one")
+    start_services(settings, [service], report)
+    wait_for_services(settings, [service], report)
+    pid = daemon.find(services_folder(settings), "one").pid
+    reports.clear()
+    start_services(settings, [dataclasses.replace(service, **change)], report)
+    assert reports == [("one", "stopping"), ("one", "starting")]
+    assert daemon.find(services_folder(settings), "one").pid != pid
+
+
+def test_a_service_finds_the_project_from_any_folder(settings, make_service, report):
+    code = "import os; print(os.environ['EVERGREEN_CONFIG'], os.environ['EVERGREEN_HOME'], flush=True)"
+    service = make_service("one", command=(sys.executable, "-c", code))
+    start_services(settings, [service], report)
+    found = daemon.find(services_folder(settings), "one")
+    psutil.wait_procs([psutil.Process(found.pid)], timeout=30)
+    assert found.last_lines() == f"{settings.file} {settings.home}"
 
 
 def test_two_commands_at_once_start_a_service_once(settings, make_service, report, reports):
