@@ -35,7 +35,7 @@ def retrain(scheduled: bool = False, release: bool = True, overrides: dict[str, 
         prepared = prepare_data(settings)
     plan = plan_training(settings, prepared, is_scheduled=scheduled)
     if scheduled and plan.completed:
-        return report_nothing_new(settings, prepared, times)
+        return report_nothing_new(settings, prepared, plan, times)
     version, evaluated = make_challenger(settings, prepared, plan, times)
     report = evaluated.report
     champion = evaluated.champion
@@ -54,6 +54,7 @@ def retrain(scheduled: bool = False, release: bool = True, overrides: dict[str, 
         data=describe_data(prepared),
         trained=version,
         trained_accuracy=evaluated.metrics.accuracy,
+        plan=plan,
         champion=champion,
         served=check_champion(settings, champion, times),
         stages_s=times,
@@ -76,7 +77,7 @@ def make_challenger(
     return version, evaluated
 
 
-def report_nothing_new(settings: Settings, prepared: Prepared, times: StageTimes) -> RunSummary:
+def report_nothing_new(settings: Settings, prepared: Prepared, plan: TrainingPlan, times: StageTimes) -> RunSummary:
     """Sum up a scheduled run whose inputs were trained before."""
     champion = score_champion(settings, prepared.version.dataset)
     summary = RunSummary(
@@ -85,6 +86,7 @@ def report_nothing_new(settings: Settings, prepared: Prepared, times: StageTimes
         data=describe_data(prepared),
         trained=None,
         trained_accuracy=None,
+        plan=plan,
         champion=champion,
         served=check_champion(settings, champion, times),
         stages_s=times,

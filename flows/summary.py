@@ -6,6 +6,7 @@ from tasks.evaluate import Champion
 from tasks.registry.record import ModelVersion
 from tasks.release import ServedCheck
 from tasks.settings import Settings
+from tasks.train import TrainingPlan
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class RunSummary:
     data: str
     trained: ModelVersion | None
     trained_accuracy: float | None
+    plan: TrainingPlan
     champion: Champion | None
     served: ServedCheck | None
     stages_s: dict[str, float]
@@ -26,7 +28,8 @@ class RunSummary:
         """Return the summary as labelled lines."""
         rows = [("outcome", f"{self.outcome}: {self.reason}"), ("data", self.data)]
         if self.trained is not None:
-            rows.append(("trained", f"version {self.trained.version}, accuracy {self.trained_accuracy:.4f}"))
+            seed = f"seed {self.plan.spec.seed} (attempt {self.plan.attempt} with these inputs)"
+            rows.append(("trained", f"version {self.trained.version}, {seed}, accuracy {self.trained_accuracy:.4f}"))
         if self.champion is not None:
             version = self.champion.version
             test = f"{self.champion.accuracy:.4f} on {len(self.champion.scores.ids):,} test images"

@@ -4,22 +4,25 @@ Precedence: arguments of a flow > `EVERGREEN_SECTION__KEY` variables > the file.
 refused with the nearest known one. The file has every value: a default here would be a second truth.
 """
 
-import difflib
 import os
 import tomllib
-import types
-import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from tasks.errors import ConfigError
-
-PREFIX = "EVERGREEN_"
-LOCATIONS = ("EVERGREEN_HOME", "EVERGREEN_CONFIG")  # where things are; every other variable is a setting
+from tasks.settings_keys import PREFIX, describe, nearest, setting_paths, unknown_keys, unknown_variables
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -105,6 +108,13 @@ class ReleaseSettings(Section):
     drain_s: Seconds
     timeout_s: Seconds
 
+    @field_validator("steps_pct")
+    @classmethod
+    def _rise_to_100(cls, steps: tuple[int, ...]) -> tuple[int, ...]:
+        if list(steps) != sorted(set(steps)) or steps[-1] != 100:
+            raise ValueError("the steps must rise and end at 100, such as [10, 50, 100]")
+        return steps
+
 
 class ServingSettings(Section):
     """Limits of one server."""
@@ -123,6 +133,15 @@ class StackSettings(Section):
     router_port: Port
     router_admin_port: Port
     tracking_folder: Path
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        ports = {name: value for name, value in self if name.endswith("_port")}
+        for name, port in ports.items():
+            twin = next(other for other, value in ports.items() if value == port)
+            if twin != name:
+                raise ValueError(f"{twin} and {name} are both {port}: each service needs a port of its own")
+        return self
 
 
 class Settings(BaseSettings):
@@ -227,7 +246,7 @@ def load_settings(path: Path | None = None) -> Settings:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:  # not TOML, or not even UTF-8
         raise ConfigError(f"{path} is not TOML: {error}") from error
-    errors = [*unknown_keys(values, Settings), *unknown_variables(os.environ)]
+    errors = [*unknown_keys(values, Settings), *unknown_variables(os.environ, Settings)]
     try:
         settings = Settings(**values)
     except ValidationError as error:
@@ -238,63 +257,3 @@ def load_settings(path: Path | None = None) -> Settings:
         raise ConfigError(f"{path.name}:\n" + "\n".join(f"  {line}" for line in errors))
     settings._file = path
     return settings
-
-
-def unknown_keys(values: Mapping[str, Any], section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield a sentence for each key that `section` does not have, with the nearest that it has."""
-    for key, value in values.items():
-        field = section.model_fields.get(key)
-        if field is None:
-            yield f"unknown key {prefix}{key} = {value!r}" + nearest(key, section.model_fields, prefix)
-            continue
-        inner = section_of(field.annotation)
-        items = value if isinstance(value, list) else [value]
-        for item in items:
-            if inner is not None and isinstance(item, Mapping):
-                yield from unknown_keys(item, inner, f"{prefix}{key}.")
-
-
-def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each `EVERGREEN_` variable that names no setting."""
-    known = {f"{PREFIX}{path.replace('.', '__').upper()}" for path in setting_paths(Settings)}
-    known |= {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | set(LOCATIONS)
-    for name, value in environment.items():
-        if name.startswith(PREFIX) and name not in known:
-            yield f"unknown variable {name}={value!r}" + nearest(name, known)
-
-
-def setting_paths(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    """Yield the dotted path of every setting below `section`."""
-    for key, field in section.model_fields.items():
-        inner = section_of(field.annotation)
-        if inner is None or typing.get_origin(field.annotation) is tuple:
-            yield prefix + key
-        else:
-            yield from setting_paths(inner, f"{prefix}{key}.")
-
-
-def section_of(annotation: Any) -> type[BaseModel] | None:
-    """Return the `Section` that a field's annotation holds, itself or in a tuple."""
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for found in map(section_of, typing.get_args(annotation)) if found), None)
-
-
-def nearest(word: str, known: typing.Iterable[str], prefix: str = "") -> str:
-    """Return ': did you mean ...?' with the known word nearest to `word`."""
-    words = sorted(known)
-    close = difflib.get_close_matches(word, words, n=1, cutoff=0.5)
-    return f": did you mean {prefix}{close[0]}?" if close else f": known are {', '.join(words)}"
-
-
-def describe(error: ValidationError, prefix: str = "") -> Iterator[str]:
-    """Yield a sentence for each wrong value: its key, the value, what was expected."""
-    errors = error.errors()
-    for item in errors:
-        depth = len(item["loc"])
-        is_for_its_parts = any(other["loc"][:depth] == item["loc"] and len(other["loc"]) > depth for other in errors)
-        if is_for_its_parts or item["type"] == "extra_forbidden":  # said by `unknown_keys`, with the nearest known
-            continue
-        key = prefix + ".".join(str(part) for part in item["loc"])
-        given = "" if item["type"] == "missing" else f" = {item['input']!r}"
-        yield f"{key}{given}: {item['msg']}"

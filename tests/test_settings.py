@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from tasks.errors import ConfigError
-from tasks.settings import Settings, load_settings, section_of, setting_paths
+from tasks.settings import Settings, load_settings
+from tasks.settings_keys import section_of, setting_paths
 from tests.conftest import ROOT
 
 SHIPPED = ROOT / "evergreen.toml"
@@ -221,3 +222,14 @@ def test_every_section_refuses_unknown_keys_and_is_frozen():
         assert issubclass(section, BaseModel)
         assert section.model_config["extra"] == "forbid"
         assert section.model_config["frozen"]
+
+
+@pytest.mark.parametrize("steps", [[50, 10, 100], [10, 10, 100], [10, 50]], ids=["falls", "stays", "ends early"])
+def test_release_steps_rise_to_100(steps):
+    with pytest.raises(ConfigError, match=r"release.steps_pct = .* must rise and end at 100, such as \[10, 50, 100\]"):
+        load_settings(SHIPPED).override({"release.steps_pct": steps})
+
+
+def test_two_services_on_one_port_are_named():
+    with pytest.raises(ConfigError, match="prefect_port and router_port are both 4200: each service needs a port"):
+        load_settings(SHIPPED).override({"stack.router_port": 4200})

@@ -13,6 +13,8 @@ from tasks.evaluation.scores import Scores
 from tasks.registry.record import ModelVersion
 from tasks.registry.stages import Stage
 from tasks.release import ServedCheck
+from tasks.train import TrainingPlan
+from tasks.training.spec import TrainingSpec
 
 
 @pytest.fixture
@@ -37,6 +39,7 @@ def summary(settings, tmp_path) -> RunSummary:
         split=Split.TEST,
     )
     champion = Champion(version, scores, None, "digest")
+    spec = TrainingSpec("", "digest", ("bag", "coat"), 1, 28, recipe=None, seed=7, threads=1, device="cpu")
     served = ServedCheck(images=4, equal_classes=4, worst_error=2e-7, tolerance=0.0005, accuracy=0.75, version="4")
     return RunSummary(
         outcome="promoted",
@@ -44,6 +47,7 @@ def summary(settings, tmp_path) -> RunSummary:
         data="4 images",
         trained=version,
         trained_accuracy=0.75,
+        plan=TrainingPlan(spec, inputs="key", attempt=2, completed=2),
         champion=champion,
         served=served,
         stages_s={"data": 1.4, "train": 62.6},
@@ -54,7 +58,7 @@ def summary(settings, tmp_path) -> RunSummary:
 def test_it_says_everything(summary, settings):
     rows = dict(summary.rows())
     assert rows["outcome"] == "promoted: pass, better | so"
-    assert rows["trained"] == "version 4, accuracy 0.7500"
+    assert rows["trained"] == "version 4, seed 7 (attempt 2 with these inputs), accuracy 0.7500"
     assert rows["in production"] == "shoes version 4, stage Production"
     assert rows["accuracy offline"] == "0.7500 on 4 test images"
     assert rows["through HTTP"] == (
