@@ -43,9 +43,13 @@ class Lease:
             raise LeaseError(
                 f"{holder} is the controller of {folder}; there can be one: stop it with `evergreen down` first"
             ) from error
-        token = read_token(folder) + 1
-        write_durably(folder / TOKEN, f"{token}\n")
-        _write_holder(stream, token)
+        try:
+            token = read_token(folder) + 1
+            write_durably(folder / TOKEN, f"{token}\n")
+            _write_holder(stream, token)
+        except BaseException:
+            stream.close()
+            raise
         return cls(folder, stream, token)
 
     def check(self) -> None:

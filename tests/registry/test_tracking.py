@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 
 import psutil
 import pytest
@@ -161,7 +160,7 @@ def test_lineage_is_tags_and_files(tracking, experiment, client):
 
 
 def test_runs_of_a_killed_process_are_closed_and_others_are_not(tracking, experiment, client):
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen(["sleep", "600"])
     started = psutil.Process(child.pid).create_time()
     of_child = {PID_TAG: str(child.pid), STARTED_TAG: repr(started)}
     ours = tracking.start_run(experiment, "ours")
