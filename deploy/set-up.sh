@@ -30,7 +30,8 @@ if [ -f "$stamp" ]; then
 fi
 
 echo "environment: installing $lock into .venv"
-[ -x .venv/bin/python ] || "$python" -m venv .venv ||
+rm -f .venv/installed-*
+.venv/bin/python -m pip --version >/dev/null 2>&1 || [ -x .venv/bin/uv ] || "$python" -m venv --clear .venv ||
     fail "python3 cannot make a virtual environment: install its venv module (Debian: apt-get install python3-venv)"
 uv=$(grep '^uv==' "$lock")
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet --disable-pip-version-check "$uv"
@@ -45,5 +46,4 @@ if [ "$lock" = locks/cpu.lock ] && [ "$(uname)" = Linux ]; then
 fi
 .venv/bin/uv pip sync --quiet --compile-bytecode $backend "$lock"
 .venv/bin/uv pip install --quiet --no-deps --editable .
-rm -f .venv/installed-*
 touch "$stamp"

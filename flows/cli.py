@@ -9,11 +9,13 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import httpx
 import typer
 
 from flows import data_cli, reads
+from flows.run_settings import settings_for_run
 from flows.terminal import console, print_error, print_rows, showing_progress
-from tasks.errors import EvergreenError
+from tasks.errors import EvergreenError, StackError
 from tasks.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -35,6 +37,9 @@ def main() -> None:
     except EvergreenError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except httpx.HTTPError as error:  # of Prefect's client; ours turn theirs into sentences
+        print_error(StackError(f"Prefect's server does not answer ({error}): `evergreen status` shows what runs"))
+        sys.exit(StackError.exit_code)
 
 
 @app.command()
@@ -46,10 +51,10 @@ def run(
     ] = None,
 ) -> None:
     """Retrain: data, training, gates, registry, release. Starts the local stack if it is not up."""
-    settings, values = load_settings(), parse_overrides(overrides or [])
-    settings.override(values)  # a wrong one is told now, not after the stack is up
+    values = parse_overrides(overrides or [])
+    settings_for_run(values)  # a wrong one is told now, not after the stack is up
     with showing_progress():
-        prepare_for_flows(settings)
+        prepare_for_flows(load_settings())
         from flows.retrain import retrain  # noqa: PLC0415  # imports MLflow and torch
 
         summary = retrain(scheduled=scheduled, release=release, overrides=values)
@@ -89,7 +94,7 @@ def status(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def release(version: int, why: Why = "asked for by hand") -> None:
+def release(version: Annotated[int, typer.Argument(min=1)], why: Why = "asked for by hand") -> None:
     """Bring a registered VERSION into production."""
     settings = load_settings()
     with showing_progress():

@@ -35,6 +35,7 @@ def read_state(settings: Settings) -> dict[str, Any]:
         "release": known.get("release"),
         "instances": known.get("instances", []),
         "last_error": known.get("last_error"),
+        "mlflow_reachable": known.get("mlflow_reachable"),
         "is_current": is_controller_alive(settings.home),
         "services": described,
     }
@@ -51,7 +52,9 @@ def describe_service(settings: Settings, service: Service) -> dict[str, str]:
 def status_rows(state: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the state as labelled lines."""
     champion = state["champion"]
-    if champion is None:
+    if champion is None and state["mlflow_reachable"] is False:
+        yield "in production", "unknown: MLflow, which holds the registry, does not answer"
+    elif champion is None:
         yield "in production", "nothing yet: `evergreen run` trains and releases a model"
     else:
         accuracy = "unknown" if champion["accuracy"] is None else f"{champion['accuracy']:.4f}"

@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.run_settings import settings_for_run
 from flows.summary import RunSummary, addresses
 from tasks.evaluate import Champion, Evaluated, evaluate_model, score_champion
 from tasks.evaluation.gates import Verdict
@@ -13,7 +14,7 @@ from tasks.progress import StageTimes
 from tasks.register import register_model
 from tasks.registry.record import ModelVersion
 from tasks.release import HTTP_STAGE, ServedCheck, check_served, current_version, release_version
-from tasks.settings import Settings, load_settings
+from tasks.settings import Settings
 from tasks.train import TrainingPlan, plan_training, start_run, train_model
 
 
@@ -29,7 +30,7 @@ def retrain(scheduled: bool = False, release: bool = True, overrides: dict[str, 
     Raises:
         EvergreenError: a stage could not be done; the champion goes on serving.
     """
-    settings = load_settings().override(overrides or {})
+    settings = settings_for_run(overrides or {})
     times = StageTimes()
     with times.measure("data"):
         prepared = prepare_data(settings)

@@ -5,7 +5,7 @@ EvergreenError
 +-- DataError        the data cannot be used: the run stops  exit 10
 +-- TrainingError    no model came out: the run stops        exit 11
 +-- RegistryError    MLflow cannot be read or written        exit 12
-+-- ReleaseError     a release failed and was rolled back    exit 13
++-- ReleaseError     a release did not end as it should      exit 13
 +-- StackError       a local service is down or cannot start exit 14
 """
 
@@ -41,7 +41,7 @@ class RegistryError(EvergreenError):
 
 
 class ReleaseError(EvergreenError):
-    """A release did not succeed: the controller goes back to the champion."""
+    """A release did not end as it should; the message says what serves now."""
 
     exit_code = 13
 

@@ -10,7 +10,18 @@ from tasks.registry.registry import Registry
 from tasks.rollout.act import Actor
 from tasks.rollout.decide import Decision, decide
 from tasks.rollout.engines.process import ProcessEngine
-from tasks.rollout.facts import Action, Facts, Finding, Limits, RetireInstance, SetRoute, StartInstance
+from tasks.rollout.facts import (
+    Action,
+    Facts,
+    Finding,
+    Limits,
+    Promote,
+    Reject,
+    RetireInstance,
+    RollBack,
+    SetRoute,
+    StartInstance,
+)
 from tasks.rollout.journal import Journal, describe
 from tasks.rollout.lease import Lease
 from tasks.rollout.observe import Observer, RegistryWatch, ServerWatch
@@ -85,7 +96,7 @@ class Controller:
         return is_changed
 
     def _repair_registry(self) -> None:
-        """Finish what an earlier controller left half done in the registry, once, and the tag that is behind."""
+        """Finish what an earlier controller, or an outage, left half done in the registry, and the tag behind."""
         if self._observer.registry.problem:
             return
         try:
@@ -142,6 +153,8 @@ class Controller:
                 finding = self._actor.act(action)
             except (RegistryError, ReleaseError, OSError) as error:
                 self._note(error)
+                if isinstance(action, Promote | RollBack | Reject):
+                    self._is_registry_repaired = False  # it may have passed its commit point
                 continue
             if not isinstance(action, RetireInstance):
                 log.info("done: %s", action)

@@ -110,7 +110,7 @@ def router(settings: Settings) -> Service:
         is_healthy=lambda: answers(f"http://127.0.0.1:{admin}/ready"),
         address=settings.router_url,
         ports={settings.stack.router_port: "stack.router_port", admin: "stack.router_admin_port"},
-        reads=settings.stack.model_dump_json(),
+        reads=settings.stack.model_dump_json(include={"host", "router_port", "router_admin_port"}),
     )
 
 
@@ -122,7 +122,7 @@ def controller(settings: Settings) -> Service:
         is_healthy=lambda: is_controller_alive(settings.home),
         address="releases what the registry asks for",
         environment={"MLFLOW_DISABLE_TELEMETRY": "true", **QUIET},
-        reads=settings.model_dump_json(include={"model", "release", "serving", "stack"}),
+        reads=settings.model_dump_json(include={"model", "release", "serving", "stack"}) + settings.tracking_uri,
     )
 
 

@@ -26,9 +26,10 @@ def start_services(settings: Settings, services: Sequence[Service], report: Repo
     """
     with only_one_starter(settings):
         changed = [service for service in services if is_changed(settings, service)]
+        missing = [service for service in services if not is_up(settings, service)]
+        check_ports(settings, [*changed, *missing])  # before anything that runs is stopped
         stop_services(settings, changed, report)
         missing = [service for service in services if not is_up(settings, service)]
-        check_ports(settings, missing)
         for service in missing:
             daemon.start(
                 service.name,
@@ -101,19 +102,32 @@ def locations(settings: Settings) -> dict[str, str]:
 
 
 def check_ports(settings: Settings, services: Sequence[Service]) -> None:
-    """Check that nobody listens where the services will.
+    """Check that nobody listens where the services will, but they themselves.
 
     Raises:
         StackError: naming each port, who has it or why it cannot be had, and the setting that moves it.
     """
+    ours = {port for service in services for port in listening_ports(settings, service)}
     found = [
         f"port {port} for {service.name} {problem}, or set {setting} (EVERGREEN_{setting.replace('.', '__').upper()})"
         for service in services
         for port, setting in service.ports.items()
-        if (problem := find_problem(settings.stack.host, port))
+        if port not in ours and (problem := find_problem(settings.stack.host, port))
     ]
     if found:
         raise StackError("\n".join(found))
+
+
+def listening_ports(settings: Settings, service: Service) -> set[int]:
+    """Return the ports on which a running service, or a process that it started, listens."""
+    found = daemon.find(services_folder(settings), service.name)
+    process = found.process() if found is not None else None
+    ports: set[int] = set()
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for member in [process, *process.children(recursive=True)] if process is not None else []:
+            listening = [one for one in member.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
+            ports.update(one.laddr.port for one in listening)
+    return ports
 
 
 def find_problem(host: str, port: int) -> str | None:

@@ -10,10 +10,21 @@ import typer
 from flows.cli import app, parse_overrides
 from tasks import errors
 from tasks.registry.ledger import Entry, open_ledger
+from tasks.rollout.status import write_status
 from tests.conftest import ROOT
 
 HEAVY = ("dvc", "evidently", "fastapi", "mlflow", "numpy", "pandas", "prefect", "pyarrow", "sklearn", "torch")
-STATE_KEYS = ["champion", "previous", "router", "release", "instances", "last_error", "is_current", "services"]
+STATE_KEYS = [
+    "champion",
+    "previous",
+    "router",
+    "release",
+    "instances",
+    "last_error",
+    "mlflow_reachable",
+    "is_current",
+    "services",
+]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +91,20 @@ def test_a_wrong_override_starts_nothing(evergreen, settings):
     said = evergreen("run", "--set", "epochs")
     assert said.code == 2
     assert "expected KEY=VALUE, such as training.epochs=2" in said.err
+    said = evergreen("run", "--set", "stack.router_port=8081")
+    assert said.code == 2
+    assert "stack.router_port cannot be set for one run, because the running services read it too" in said.err
     assert not settings.home.exists()
+
+
+def test_a_version_below_one_is_refused_before_anything_starts(evergreen, settings):
+    assert evergreen("release", "0").code == 2
+    assert not settings.home.exists()
+
+
+def test_an_outage_is_not_shown_as_nothing_released(evergreen, settings):
+    write_status(settings.home, {"mlflow_reachable": False, "champion": None, "heartbeat_s": 0.0})
+    assert "unknown: MLflow, which holds the registry, does not answer" in evergreen("status").out
 
 
 def test_brackets_in_an_error_stay(evergreen):

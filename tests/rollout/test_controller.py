@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import RegistryError
+from tasks.registry import transitions
+from tasks.registry.ledger import open_ledger
 from tasks.registry.registry import Registry
 from tasks.rollout.act import Actor
 from tasks.rollout.engines.process import instance_folder
@@ -136,6 +138,36 @@ def test_without_mlflow_the_last_known_state_serves_also_after_a_restart(world, 
     monkeypatch.undo()
     world.tick_until(lambda: world.status["mlflow_reachable"], "MLflow's return")
     assert world.status["last_error"] == ""
+
+
+@pytest.mark.parametrize("action", ["release", "rollback"])
+def test_an_outage_right_after_the_commit_point_is_made_good_by_the_same_controller(
+    world, champion, monkeypatch, action
+):
+    before = world.registry.view()
+    version = world.register() if action == "release" else None
+    complete, outages = transitions.complete, []
+
+    def fail_once(*arguments):
+        if not outages:
+            outages.append(arguments)
+            raise RegistryError("MLflow is away")
+        return complete(*arguments)
+
+    monkeypatch.setattr(transitions, "complete", fail_once)
+    controller = world.controller
+    assert world.answer(ask(world.registry, action, version)).is_success
+    assert len(outages) == 1
+    assert world.controller is controller
+    wanted = {"release": (version and version.version, before.champion), "rollback": (before.previous, None)}[action]
+    view = world.registry.view()
+    assert (view.champion, view.previous) == wanted
+    assert view.challenger != view.champion
+    stages = {known.version: known.stage for known in world.registry.versions()}
+    assert [number for number, stage in stages.items() if stage == "Production"] == [view.champion]
+    assert stages[before.champion] == "Archived"
+    assert open_ledger(world.settings.home).open_intent(world.settings.model.name) is None
+    world.settle()
 
 
 def test_a_failed_release_is_not_tried_again_where_the_state_file_was_lost(world, champion):

@@ -51,6 +51,19 @@ def test_what_would_run_otherwise_now_is_started_anew(settings, make_service, re
     assert daemon.find(services_folder(settings), "one").pid != pid
 
 
+def test_a_change_to_a_taken_port_leaves_what_runs(settings, make_service, report):
+    service = make_service("one")
+    start_services(settings, [service], report)
+    wait_for_services(settings, [service], report)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        moved = dataclasses.replace(service, ports={taken.getsockname()[1]: "stack.router_port"}, reads="moved")
+        with pytest.raises(StackError, match="is taken by"):
+            start_services(settings, [moved], report)
+    assert service.is_healthy()
+
+
 def test_a_service_finds_the_project_from_any_folder(settings, make_service, report):
     code = "import os; print(os.environ['EVERGREEN_CONFIG'], os.environ['EVERGREEN_HOME'], flush=True)"
     service = make_service("one", command=(sys.executable, "-c", code))
