@@ -4,6 +4,7 @@ Heavy libraries are imported by the command that needs them: `--help` and `statu
 """
 
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from tasks.settings import Settings, load_settings
 
 app = typer.Typer(
     help="Keeps an image classifier fresh in production. Exit codes: 0 done, 1 a defect, 2 a wrong setting or "
-    "command, 10 data, 11 training, 12 registry, 13 release, 14 a local service.",
+    "command, 10 data, 11 training, 12 registry, 13 release, 14 a local service, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
@@ -145,6 +146,7 @@ def prepare_for_flows(settings: Settings) -> None:
 
     start_stack(settings, with_worker=False)
     os.environ.update(flow_environment(settings))
+    logging.raiseExceptions = False  # a log that cannot be sent must not bury the error that says why
 
 
 def parse_overrides(texts: list[str]) -> dict[str, object]:

@@ -53,6 +53,21 @@ def list_() -> None:
 
 
 @app.command()
+def restore(
+    digest: Annotated[
+        str | None, typer.Argument(help="A version, or how its digest begins; none: the newest.")
+    ] = None,
+) -> None:
+    """Bring a version of the dataset back from DVC's cache or its remote."""
+    from tasks.data.versioning import restore_version  # noqa: PLC0415
+
+    settings = load_settings()
+    with showing_progress():
+        dataset = restore_version(digest, settings=settings.data, root=settings.root, home=settings.home)
+    console.print(f"{dataset.folder} holds {dataset.size:,} images, digest {dataset.digest}")
+
+
+@app.command()
 def pin() -> None:
     """Write data.dvc for the dataset as it is: the baseline that a fresh clone must arrive at. Commit it."""
     from tasks.data.prepare_dataset import prepare_dataset  # noqa: PLC0415

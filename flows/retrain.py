@@ -7,13 +7,21 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.run_settings import settings_for_run
 from flows.summary import RunSummary, addresses
+from tasks import progress
 from tasks.evaluate import Champion, Evaluated, evaluate_model, score_champion
 from tasks.evaluation.gates import Verdict
 from tasks.prepare import Prepared, prepare_data
 from tasks.progress import StageTimes
 from tasks.register import register_model
-from tasks.registry.record import ModelVersion
-from tasks.release import HTTP_STAGE, ServedCheck, check_served, current_version, release_version
+from tasks.registry.record import REASON_TAG, RELEASE_AGAINST_TAG, ModelVersion
+from tasks.release import (
+    HTTP_STAGE,
+    ServedCheck,
+    check_served,
+    current_version,
+    find_unfinished_release,
+    release_version,
+)
 from tasks.settings import Settings
 from tasks.train import TrainingPlan, plan_training, start_run, train_model
 
@@ -35,23 +43,29 @@ def retrain(scheduled: bool = False, release: bool = True, overrides: dict[str, 
     with times.measure("data"):
         prepared = prepare_data(settings)
     plan = plan_training(settings, prepared, is_scheduled=scheduled)
+    if release and (unfinished := find_unfinished_release(settings)) is not None:
+        with times.measure("release"):
+            finish_release(settings, unfinished)
     if scheduled and plan.completed:
         return report_nothing_new(settings, prepared, plan, times)
-    version, evaluated = make_challenger(settings, prepared, plan, times)
+    version, evaluated = make_challenger(settings, prepared, plan, times, is_release_wanted=release)
     report = evaluated.report
     champion = evaluated.champion
     outcome = "kept the champion" if champion else "nothing released"
     if report.verdict is Verdict.PASS and release:
         with times.measure("release"):
-            release_version(settings, version.version, why=report.reason)
+            release_version(settings, version.version, why=report.reason, judged_against=evaluated.judged_against)
         version = current_version(settings, version.version)
-        champion = Champion(version, evaluated.scores, prepared.pixels, prepared.pixels.digest)
+        contract = evaluated.bundle.contract
+        champion = Champion(
+            version, evaluated.scores, prepared.pixels, data_digest=contract.data_digest, tolerance=contract.tolerance
+        )
         outcome = "promoted"
     elif report.verdict is Verdict.PASS:
         outcome = "registered, not released"
     summary = RunSummary(
         outcome=outcome,
-        reason=f"{report.verdict}, {report.reason}",
+        reason=report.reason,
         data=describe_data(prepared),
         trained=version,
         trained_accuracy=evaluated.metrics.accuracy,
@@ -64,8 +78,15 @@ def retrain(scheduled: bool = False, release: bool = True, overrides: dict[str, 
     return publish(summary)
 
 
+def finish_release(settings: Settings, version: ModelVersion) -> None:
+    """Release a version that an earlier run judged but did not live to release."""
+    progress.say(f"version {version.version} passed its gates in a run that did not end: releasing it")
+    judged_against = int(version.tags[RELEASE_AGAINST_TAG])
+    release_version(settings, version.version, why=version.tags[REASON_TAG], judged_against=judged_against)
+
+
 def make_challenger(
-    settings: Settings, prepared: Prepared, plan: TrainingPlan, times: StageTimes
+    settings: Settings, prepared: Prepared, plan: TrainingPlan, times: StageTimes, *, is_release_wanted: bool
 ) -> tuple[ModelVersion, Evaluated]:
     """Train, evaluate and register one model, in one MLflow run."""
     with start_run(settings, plan) as run:
@@ -74,7 +95,7 @@ def make_challenger(
         with times.measure("evaluate"):
             evaluated = evaluate_model(settings, prepared, trained, run)
         with times.measure("register"):
-            version = register_model(settings, evaluated, run)
+            version = register_model(settings, evaluated, run, is_release_wanted=is_release_wanted)
     return version, evaluated
 
 
@@ -101,13 +122,14 @@ def check_champion(settings: Settings, champion: Champion | None, times: StageTi
     if champion is None:
         return None
     with times.measure(HTTP_STAGE):
-        return check_served(settings, champion.pixels, champion.scores)
+        return check_served(settings, champion)
 
 
 def describe_data(prepared: Prepared) -> str:
     """Return which data the run used, and why it was packed or reused."""
     dataset = prepared.version.dataset
-    return f"{dataset.size:,} images, digest {dataset.digest[:12]}; {prepared.reason}; {prepared.baseline}"
+    left_out = f", {sum(dataset.quarantined.values()):,} in quarantine" if dataset.quarantined else ""
+    return f"{dataset.size:,} images{left_out}, digest {dataset.digest[:12]}; {prepared.reason}; {prepared.baseline}"
 
 
 def publish(summary: RunSummary) -> RunSummary:

@@ -46,8 +46,10 @@ def wait_for_champion(settings: Settings) -> None:
     champion = (read_status(settings.home) or {}).get("champion")
     if champion is None:
         return
-    progress.update(STAGE, detail=f"version {champion['version']} starting")
     url = f"{settings.router_url}/v2/health/ready"
+    if services.answers(url):
+        return
+    progress.update(STAGE, detail=f"version {champion['version']} starting")
     if not supervisor.wait_until(lambda: services.answers(url), timeout_s=settings.release.ready_timeout_s):
         raise StackError(
             f"version {champion['version']} is in production but does not answer at {url} within "

@@ -57,8 +57,13 @@ def showing_progress() -> Iterator[None]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[detail]}", style="dim", markup=False),
     )
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars, progress.listening(Bars(bars)):
-        yield
+    bars = Progress(*columns, console=console, disable=not console.is_terminal)
+    try:
+        with bars, progress.listening(Bars(bars)):
+            yield
+    except KeyboardInterrupt:
+        errors.print("interrupted: what is in production goes on, and so does a release that was asked for already")
+        raise
 
 
 def print_rows(rows: Iterable[tuple[str, str]]) -> None:

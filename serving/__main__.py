@@ -12,7 +12,7 @@ from serving.settings import parse_settings
 def main() -> int:
     """Run the server and return the process's exit code; `serving.server` lists them."""
     settings = parse_settings(sys.argv[1:], os.environ)
-    configure_logging()
+    configure_logging(settings.log_level)
     return serve(settings)
 
 

@@ -3,6 +3,7 @@
 from starlette.requests import Request
 
 from serving.errors import BadInputError, BodyTooLargeError
+from serving.numbers import parse_number
 
 
 async def read_body(request: Request, max_bytes: int) -> bytes:
@@ -14,8 +15,8 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         BodyTooLargeError: it is longer.
         BadInputError: it is empty.
     """
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > max_bytes:
+    announced = parse_number(request.headers.get("content-length", ""))
+    if announced is not None and announced > max_bytes:
         raise BodyTooLargeError(f"the body has {announced} bytes, the limit is {max_bytes}")
     body = bytearray()
     async for part in request.stream():

@@ -8,9 +8,9 @@
 """
 
 import base64
-import binascii
 import json
 import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from serving.bundle.decode import ImageError, Pixels, decode_image
 from serving.errors import BadInputError, BodyTooLargeError, WrongTypeError
+from serving.numbers import parse_number
 
 SHAPE_HEADER = "x-image-shape"
 
@@ -25,6 +26,7 @@ _FILE_TYPES = ("image/png", "image/jpeg", "image/jpg")
 _RAW_TYPE = "application/octet-stream"
 _JSON_TYPE = "application/json"
 _JSON_KEYS = ("instances", "images")
+_MAX_DEPTH = 4  # N, H, W, C
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class ImageRequest:
     content_type: str
     shape: str | None
     max_pixels: int
+    max_images: int
 
 
 def read_images(request: ImageRequest) -> list[Pixels]:
@@ -43,12 +46,12 @@ def read_images(request: ImageRequest) -> list[Pixels]:
     Raises:
         WrongTypeError: a content type that is not in this module's list.
         BadInputError: a body that is not what its type says.
-        BodyTooLargeError: the images together have more than `max_pixels`.
+        BodyTooLargeError: more than `max_images`, or more than `max_pixels` together.
     """
     if request.content_type == _JSON_TYPE:
         images = _read_json(request)
     elif request.content_type in (_RAW_TYPE, "") and request.shape is not None:
-        images = _read_raw(request.body, request.shape)
+        images = _read_raw(request, request.shape)
     elif request.content_type in (*_FILE_TYPES, _RAW_TYPE, ""):
         images = [_decode(request.body, request.max_pixels, "the body")]
     else:
@@ -69,6 +72,16 @@ def check_pixels(images: list[Pixels], max_pixels: int) -> None:
         raise BodyTooLargeError(f"the images have {total} pixels together, the limit is {max_pixels}")
 
 
+def check_count(count: int, max_images: int) -> None:
+    """Refuse more images than one request may have, before any of them is looked at.
+
+    Raises:
+        BodyTooLargeError: more than `max_images`.
+    """
+    if count > max_images:
+        raise BodyTooLargeError(f"the request has {count} images, the limit is {max_images}: send several requests")
+
+
 def parse_json(body: bytes) -> Any:
     """Return a JSON body's value.
 
@@ -87,15 +100,27 @@ def to_uint8(values: Any, where: str) -> Pixels:
     Raises:
         BadInputError: ragged lists, other types or values; `where` names the place in the body.
     """
+    _check_leaves([values], where, depth=0)
     try:
-        array = np.array(values)
-    except (ValueError, OverflowError) as error:
+        array = np.array(values, dtype=np.uint8)
+    except ValueError as error:
         raise BadInputError(f"{where} is not an array of integers: {error}") from error
-    if array.size == 0 or not np.issubdtype(array.dtype, np.integer):
-        raise BadInputError(f"{where}: expected integers 0 to 255, got {'nothing' if array.size == 0 else array.dtype}")
-    if array.min() < 0 or array.max() > 255:
-        raise BadInputError(f"{where}: expected integers 0 to 255, got {array.min()} to {array.max()}")
-    return array.astype(np.uint8)
+    if array.size == 0:
+        raise BadInputError(f"{where}: expected integers 0 to 255, got nothing")
+    return array
+
+
+def _check_leaves(values: list[Any], where: str, *, depth: int) -> None:
+    """Refuse what is no integer 0 to 255 before there is an array, in which each value has the longest one's size."""
+    if depth > _MAX_DEPTH:
+        raise BadInputError(f"{where} has lists in lists in lists: expected {_MAX_DEPTH} dimensions or fewer")
+    if set(map(type, values)) == {int} and min(values) >= 0 and max(values) <= 255:
+        return  # a row of pixels, at the speed of C
+    for value in values:
+        if isinstance(value, list):
+            _check_leaves(value, where, depth=depth + 1)
+        elif type(value) is not int or not 0 <= value <= 255:  # a bool is an int too
+            raise BadInputError(f"{where}: expected integers 0 to 255, got {reprlib.repr(value)}")
 
 
 def _decode(data: bytes, max_pixels: int, where: str) -> Pixels:
@@ -105,16 +130,20 @@ def _decode(data: bytes, max_pixels: int, where: str) -> Pixels:
         raise BadInputError(f"{where}: {error}") from error
 
 
-def _read_raw(body: bytes, shape: str) -> list[Pixels]:
+def _read_raw(request: ImageRequest, shape: str) -> list[Pixels]:
     """Return the images of raw bytes. Three numbers that end in 1 or 3 are H,W,C, otherwise N,H,W."""
-    sizes = [int(part) if part.strip().isdecimal() else 0 for part in shape.split(",")]
+    body = request.body
+    sizes = [parse_number(part) or 0 for part in shape.split(",", maxsplit=4)]
     is_batch = len(sizes) == 4 or (len(sizes) == 3 and sizes[2] not in (1, 3))
     has_channels = len(sizes) == 4 or (len(sizes) == 3 and not is_batch)
     if not 2 <= len(sizes) <= 4 or min(sizes) < 1 or (has_channels and sizes[-1] not in (1, 3)):
-        raise BadInputError(f"{SHAPE_HEADER} is {shape!r}; expected H,W or H,W,C or N,H,W or N,H,W,C with C 1 or 3")
+        raise BadInputError(
+            f"{SHAPE_HEADER} is {reprlib.repr(shape)}; expected H,W or H,W,C or N,H,W or N,H,W,C with C 1 or 3"
+        )
     expected = math.prod(sizes)
     if len(body) != expected:
         raise BadInputError(f"{SHAPE_HEADER} {shape} needs {expected} bytes, the body has {len(body)}")
+    check_count(sizes[0] if is_batch else 1, request.max_images)
     pixels = np.frombuffer(body, dtype=np.uint8).reshape(sizes)
     return list(pixels) if is_batch else [pixels]
 
@@ -124,6 +153,7 @@ def _read_json(request: ImageRequest) -> list[Pixels]:
     keys = [key for key in _JSON_KEYS if isinstance(values, dict) and key in values]
     if len(keys) != 1 or not isinstance(values[keys[0]], list) or not values[keys[0]]:
         raise BadInputError('expected {"instances": [image, ...]}, an image being base64 text or nested lists')
+    check_count(len(values[keys[0]]), request.max_images)
     images: list[Pixels] = []
     for number, value in enumerate(values[keys[0]]):
         images.append(_read_json_image(value, f"{keys[0]}[{number}]", request.max_pixels))
@@ -135,7 +165,7 @@ def _read_json_image(value: Any, where: str, max_pixels: int) -> Pixels:
     if isinstance(value, str):
         try:
             return _decode(base64.b64decode(value, validate=True), max_pixels, where)
-        except binascii.Error as error:
+        except ValueError as error:
             raise BadInputError(f"{where} is not base64: {error}") from error
     image = to_uint8(value, where)
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (1, 3)):

@@ -5,7 +5,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "color_message"}
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
 
 class JsonFormatter(logging.Formatter):
@@ -25,9 +25,11 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(values, default=str)
 
 
-def configure_logging() -> None:
-    """Send every logger's records of level info and up to standard output; uvicorn's chatter from warning up."""
+def configure_logging(level: str = "info") -> None:
+    """Send records to standard output: ours from `level` up, others' from info up, uvicorn's from warning up."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter())
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    least = logging.getLevelNamesMapping()[level.upper()]
+    logging.basicConfig(handlers=[handler], level=max(least, logging.INFO), force=True)
+    logging.getLogger("serving").setLevel(least)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)

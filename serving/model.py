@@ -11,7 +11,7 @@ from torch import Tensor
 
 from serving.bundle.contract import MODULE, BundleError, Contract, bundle_digest, read_contract, verify_files
 from serving.bundle.decode import Pixels
-from serving.bundle.golden import check_golden
+from serving.bundle.golden import check_golden, check_listed
 from serving.bundle.module import load_module, optimise_module
 from serving.prediction import Prediction, join_predictions
 
@@ -45,10 +45,11 @@ class Model:
 
         Raises:
             BundleError: an incomplete or altered bundle, a module that does not do what the contract says,
-                or golden answers that differ.
+                or golden answers that differ or are not in the contract.
         """
         contract = read_contract(folder)
         verify_files(folder, contract, served_only=True)
+        check_listed(folder, contract)
         torch.set_num_threads(threads)
         digest = bundle_digest(folder)
         module = load_module(folder / MODULE, device)

@@ -18,6 +18,7 @@ REQUEST_ID_HEADER = "x-request-id"
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _QUIET_ROUTES = ("/metrics", "/v2/health/live", "/v2/health/ready")  # asked every second, by machines
+_FIRST_REFUSAL = 400
 _CLIENT_CLOSED = 499  # nginx's code for a client that left before its answer
 
 
@@ -67,9 +68,9 @@ class Observer:
         route = getattr(scope.get("route"), "path", "unknown")
         self._service.metrics.requests.labels(route, code).inc()
         self._service.metrics.seconds.labels(route).observe(seconds)
-        level = logging.DEBUG if route in _QUIET_ROUTES else logging.INFO
+        is_worth_a_line = code >= _FIRST_REFUSAL and route not in _QUIET_ROUTES
         logger.log(
-            level,
+            logging.INFO if is_worth_a_line else logging.DEBUG,  # what goes well is in the metrics; a log has no end
             "request",
             extra={
                 "method": scope["method"],

@@ -9,6 +9,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 
 PREFIX = "SERVING_"
+LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,13 @@ class ServerSettings:
     max_batch: int = field(default=64, metadata={"help": "images the model sees at once"})
     max_body_bytes: int = field(default=20_000_000, metadata={"help": "larger bodies are refused"})
     max_pixels: int = field(default=50_000_000, metadata={"help": "of all images of a request, together"})
+    max_images: int = field(default=1024, metadata={"help": "of a request; more are refused"})
     max_in_flight: int = field(default=128, metadata={"help": "requests at a time; more get 503"})
     drain_s: float = field(default=5.0, metadata={"help": "seconds that requests in flight get after SIGTERM"})
+    log_level: str = field(
+        default="info",
+        metadata={"help": "least level of the log; debug has every request", "choices": LEVELS},
+    )
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str]) -> ServerSettings:

@@ -1,6 +1,7 @@
 """Tensors of the Open Inference Protocol v2: images in, probabilities, embeddings, classes and labels out."""
 
 import math
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,8 @@ import numpy as np
 from serving.bundle.contract import Contract
 from serving.bundle.decode import Pixels
 from serving.errors import BadInputError
-from serving.images import check_pixels, parse_json, to_uint8
+from serving.images import check_count, check_pixels, parse_json, to_uint8
+from serving.numbers import MAX_NUMBER
 from serving.prediction import Prediction
 
 INPUT = "image"
@@ -46,18 +48,18 @@ def describe(contract: Contract) -> dict[str, Any]:
     }
 
 
-def read_request(body: bytes, *, max_pixels: int) -> InferenceRequest:
+def read_request(body: bytes, *, max_pixels: int, max_images: int) -> InferenceRequest:
     """Read an inference request; tensor data may be flat or nested, in row-major order.
 
     Raises:
         BadInputError: not JSON, other inputs than this model's, data that does not fit the shape, an unknown output.
-        BodyTooLargeError: more than `max_pixels` in all.
+        BodyTooLargeError: more than `max_images`, or more than `max_pixels` in all.
     """
     values = parse_json(body)
     inputs = values.get("inputs") if isinstance(values, dict) else None
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         raise BadInputError(f"expected {_EXPECTED}")
-    images = _read_images(inputs[0])
+    images = _read_images(inputs[0], max_images)
     check_pixels(images, max_pixels)
     request_id = values.get("id")
     return InferenceRequest(None if request_id is None else str(request_id), images, _read_outputs(values))
@@ -72,13 +74,16 @@ def write_outputs(answer: Prediction, classes: tuple[str, ...], names: tuple[str
     return outputs
 
 
-def _read_images(tensor: dict[str, Any]) -> list[Pixels]:
+def _read_images(tensor: dict[str, Any], max_images: int) -> list[Pixels]:
     name, datatype, shape = (tensor.get(key) for key in ("name", "datatype", "shape"))
     if name != INPUT or datatype != "UINT8" or "data" not in tensor:
-        raise BadInputError(f"got the input {name!r} of datatype {datatype!r}; expected {_EXPECTED}, and data")
-    sizes = shape if isinstance(shape, list) and all(type(size) is int and size > 0 for size in shape) else []
+        raise BadInputError(
+            f"got the input {reprlib.repr(name)} of datatype {reprlib.repr(datatype)}; expected {_EXPECTED}, and data"
+        )
+    sizes: list[int] = shape if isinstance(shape, list) and all(map(_is_size, shape)) else []
     if len(sizes) not in (3, 4) or (len(sizes) == 4 and sizes[3] not in (1, 3)):
-        raise BadInputError(f"the input has shape {shape!r}; expected {_EXPECTED}")
+        raise BadInputError(f"the input has shape {reprlib.repr(shape)}; expected {_EXPECTED}")
+    check_count(sizes[0], max_images)
     data = to_uint8(tensor["data"], f"input {INPUT!r}")
     if data.size != math.prod(sizes) or (data.ndim > 1 and list(data.shape) != sizes):
         raise BadInputError(
@@ -87,15 +92,21 @@ def _read_images(tensor: dict[str, Any]) -> list[Pixels]:
     return list(data.reshape(sizes))
 
 
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 < value <= MAX_NUMBER  # a bool is an int too
+
+
 def _read_outputs(values: dict[str, Any]) -> tuple[str, ...]:
     asked = values.get("outputs", [])
     if not isinstance(asked, list):
-        raise BadInputError(f'outputs is {asked!r}; expected a list of {{"name": ...}}')
-    names = tuple(str(output.get("name")) if isinstance(output, dict) else str(output) for output in asked)
-    unknown = [name for name in names if name not in _OUTPUTS]
-    if unknown:
-        raise BadInputError(f"unknown output {unknown[0]!r}; there are {', '.join(_OUTPUTS)}")
-    return names
+        raise BadInputError(f'outputs is {reprlib.repr(asked)}; expected a list of {{"name": ...}}')
+    names: dict[str, None] = {}  # a set in order: an output asked for a million times is one
+    for output in asked:
+        name = output.get("name") if isinstance(output, dict) else output
+        if not isinstance(name, str) or name not in _OUTPUTS:
+            raise BadInputError(f"unknown output {reprlib.repr(name)}; there are {', '.join(_OUTPUTS)}")
+        names[name] = None
+    return tuple(names)
 
 
 def _winners(answer: Prediction) -> list[int]:

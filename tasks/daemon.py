@@ -41,6 +41,12 @@ class Daemon:
         """Whether the process runs."""
         return self.process() is not None
 
+    def session(self) -> list[psutil.Process]:
+        """Return the process, if it runs, and what runs of its session: also what a killed one left behind."""
+        if not self.is_alive and psutil.pid_exists(self.pid):  # a pid is given out again only when its session is empty
+            return []
+        return [process for process in psutil.process_iter() if is_in_session(process, self.pid)]
+
     def last_lines(self, count: int = 5) -> str:
         """Return the end of its log."""
         try:
@@ -89,17 +95,15 @@ def stop(daemon: Daemon, *, folder: Path, grace_s: float) -> None:
 
     What it started in a session of its own, to outlive it, goes on.
     """
-    process = daemon.process()
-    if process is not None:
-        session = [process]
+    session, process = daemon.session(), daemon.process()
+    for member in session if process is None else [process]:  # the first of a session ends the others
         with contextlib.suppress(psutil.NoSuchProcess):  # it ended by itself, just now
-            session += [child for child in process.children(recursive=True) if is_in_session(child, daemon.pid)]
-            process.terminate()
-        _, left = psutil.wait_procs(session, timeout=grace_s)
-        for member in left:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        psutil.wait_procs(left, timeout=grace_s)
+            member.terminate()
+    _, left = psutil.wait_procs(session, timeout=grace_s)
+    for member in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(left, timeout=grace_s)
     (folder / f"{daemon.name}.json").unlink(missing_ok=True)
 
 

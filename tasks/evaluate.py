@@ -21,7 +21,7 @@ from tasks.evaluation.pictures import draw_confusion, draw_learning_curves, draw
 from tasks.evaluation.report import GateReport, to_json, to_markdown
 from tasks.evaluation.scores import PREDICTIONS, Scores, score_split, write_predictions
 from tasks.prepare import Prepared
-from tasks.registry.record import ModelVersion
+from tasks.registry.record import NO_CHAMPION, ModelVersion
 from tasks.registry.registry import Registry
 from tasks.registry.tracking import TrackedRun
 from tasks.settings import Settings
@@ -33,12 +33,16 @@ STAGE = "evaluate"
 
 @dataclass(frozen=True)
 class Champion:
-    """The version in production with its scores on the test set, and the pixels, in its size, that were scored."""
+    """The version in production with its scores on the test set, and the pixels, in its size, that were scored.
+
+    `tolerance` is its bundle's: how far a served probability may be from the scored one.
+    """
 
     version: ModelVersion
     scores: Scores
     pixels: PixelMap
     data_digest: str
+    tolerance: float
 
     @property
     def accuracy(self) -> float:
@@ -55,6 +59,11 @@ class Evaluated:
     metrics: Metrics
     champion: Champion | None
     report: GateReport
+
+    @property
+    def judged_against(self) -> int:
+        """The version that the bundle was compared with, `NO_CHAMPION` where there was none."""
+        return self.champion.version.version if self.champion else NO_CHAMPION
 
 
 @task(name="evaluate model", cache_policy=NO_CACHE)
@@ -104,7 +113,7 @@ def score_champion(settings: Settings, dataset: Dataset) -> Champion | None:
     contract = read_contract(folder)
     pixels = build_pixels(dataset, channels=contract.channels, size_px=contract.size_px, cache=cache)
     scores = score_split(folder / MODULE, contract.classes, pixels, split=Split.TEST)
-    return Champion(version, scores, pixels, contract.data_digest)
+    return Champion(version, scores, pixels, contract.data_digest, contract.tolerance)
 
 
 def gate_limits(settings: Settings) -> GateLimits:

@@ -7,7 +7,14 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.evaluate import Evaluated
 from tasks.evaluation.report import report_digest
-from tasks.registry.record import ACCURACY_TAG, DATA_DIGEST_TAG, GATE_DIGEST_TAG, REASON_TAG, ModelVersion
+from tasks.registry.record import (
+    ACCURACY_TAG,
+    DATA_DIGEST_TAG,
+    GATE_DIGEST_TAG,
+    REASON_TAG,
+    RELEASE_AGAINST_TAG,
+    ModelVersion,
+)
 from tasks.registry.registration import register
 from tasks.registry.registry import Registry
 from tasks.registry.tracking import TrackedRun
@@ -19,14 +26,19 @@ SERVING_LOCK = PROJECT / "locks" / "serving-cpu.lock"
 
 
 @task(name="register model", cache_policy=NO_CACHE)
-def register_model(settings: Settings, evaluated: Evaluated, run: TrackedRun) -> ModelVersion:
+def register_model(
+    settings: Settings, evaluated: Evaluated, run: TrackedRun, *, is_release_wanted: bool
+) -> ModelVersion:
     """Register the bundle: as challenger in Staging where all gates passed, else Archived with the reason.
+
+    `is_release_wanted` stands with the version, so that a later run can finish what this one began.
 
     Raises:
         RegistryError: MLflow failed; registering the same run again goes on from there.
     """
     source = run.log_bundle(evaluated.bundle.folder, requirements=SERVING_LOCK)
     report = evaluated.report
+    wanted = {RELEASE_AGAINST_TAG: str(evaluated.judged_against)} if is_release_wanted else {}
     version = register(
         Registry(settings.tracking_uri, settings.model.name),
         run.run_id,
@@ -35,6 +47,7 @@ def register_model(settings: Settings, evaluated: Evaluated, run: TrackedRun) ->
         verdict=report.verdict,
         description=f"{report.verdict}: {report.reason}",
         tags={
+            **wanted,
             ACCURACY_TAG: f"{evaluated.metrics.accuracy:.6f}",
             REASON_TAG: report.reason,
             GATE_DIGEST_TAG: report_digest(report),

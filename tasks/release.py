@@ -13,11 +13,11 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks import progress
-from tasks.data.dataset import PixelMap, Split
+from tasks.data.dataset import Split
 from tasks.data.pixels import open_pixels
 from tasks.errors import ConfigError, ReleaseError
-from tasks.evaluation.scores import Scores
-from tasks.registry.record import Action, DesiredRelease, ModelVersion
+from tasks.evaluate import Champion
+from tasks.registry.record import NO_CHAMPION, NO_PREVIOUS, RELEASE_AGAINST_TAG, Action, DesiredRelease, ModelVersion
 from tasks.registry.registry import Registry
 from tasks.rollout.status import Outcome
 from tasks.rollout.wait import wait_for_release
@@ -32,7 +32,10 @@ REQUEST_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True)
 class ServedCheck:
-    """What the same images answered offline and through HTTP; `worst_error` is of a probability."""
+    """What the same images answered offline and through HTTP; `worst_error` is of a probability.
+
+    `version` is who answered, several joined by ", ".
+    """
 
     images: int
     equal_classes: int
@@ -41,21 +44,41 @@ class ServedCheck:
     accuracy: float
     version: str
 
-    @property
-    def is_equal(self) -> bool:
-        """Whether every class is equal and every probability within the tolerance."""
-        return self.equal_classes == self.images and self.worst_error <= self.tolerance
+    def is_equal(self, version: int) -> bool:
+        """Whether `version` alone answered, with every class equal and every probability within the tolerance."""
+        is_close = self.equal_classes == self.images and self.worst_error <= self.tolerance
+        return is_close and self.version == str(version)
 
 
 @task(name="release model", cache_policy=NO_CACHE)
-def release_version(settings: Settings, version: int, *, why: str) -> Outcome:
+def release_version(settings: Settings, version: int, *, why: str, judged_against: int | None = None) -> Outcome:
     """Ask for `version` in production and wait until the controller has answered.
 
+    `judged_against` is the champion whose comparison `version` has won, `NO_CHAMPION` where there was none; None asks
+    for `version` whatever is in production.
+
     Raises:
-        ReleaseError: the version failed on the way and the champion stayed, or no controller answers.
+        ReleaseError: the version failed on the way and the champion stayed, or no controller answers, or another
+            champion came since the comparison.
         RegistryError: there is no such version.
     """
-    return ask_controller(settings, "release", version, current_version(settings, version).digest, why)
+    found = current_version(settings, version)
+    return ask_controller(settings, make_request("release", why, version=found, judged_against=judged_against))
+
+
+@task(name="find unfinished release", cache_policy=NO_CACHE)
+def find_unfinished_release(settings: Settings) -> ModelVersion | None:
+    """Return the version that passed its gates in a run that ended before it was released, None where there is none.
+
+    One that was judged against another champion than today's is none: it would have to be judged again.
+    """
+    registry = Registry(settings.tracking_uri, settings.model.name)
+    waiting = registry.challenger()
+    champion = registry.view().champion or NO_CHAMPION
+    if waiting is None or waiting.tags.get(RELEASE_AGAINST_TAG) != str(champion):
+        return None
+    get_run_logger().info("Version %s passed its gates in a run that did not end: it is released now", waiting.version)
+    return waiting
 
 
 @task(name="roll back", cache_policy=NO_CACHE)
@@ -67,11 +90,8 @@ def roll_back_release(settings: Settings, *, why: str) -> Outcome:
         ReleaseError: no controller answers, or it could not go back.
     """
     if Registry(settings.tracking_uri, settings.model.name).previous() is None:
-        raise ConfigError(
-            f"{settings.model.name} has no previous version to go back to: the next release makes one, "
-            "and a rollback uses it up"
-        )
-    return ask_controller(settings, "rollback", None, None, why)
+        raise ConfigError(f"{settings.model.name}: {NO_PREVIOUS}")
+    return ask_controller(settings, make_request("rollback", why))
 
 
 def current_version(settings: Settings, version: int) -> ModelVersion:
@@ -79,17 +99,24 @@ def current_version(settings: Settings, version: int) -> ModelVersion:
     return Registry(settings.tracking_uri, settings.model.name).version(version)
 
 
-def ask_controller(settings: Settings, action: Action, version: int | None, digest: str | None, why: str) -> Outcome:
-    """Write the desired release to the registry and wait for the controller's answer."""
-    desired = DesiredRelease(
+def make_request(
+    action: Action, why: str, *, version: ModelVersion | None = None, judged_against: int | None = None
+) -> DesiredRelease:
+    """Return a new request of this user's; without a version for what `action` means by itself."""
+    return DesiredRelease(
         id=uuid.uuid4().hex,
         action=action,
-        version=version,
-        digest=digest,
+        version=version.version if version else None,
+        digest=version.digest if version else None,
         who=getpass.getuser(),
         why=why,
-        asked_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        asked_at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        judged_against=judged_against,
     )
+
+
+def ask_controller(settings: Settings, desired: DesiredRelease) -> Outcome:
+    """Write the desired release to the registry and wait for the controller's answer."""
     Registry(settings.tracking_uri, settings.model.name).ask(desired)
 
     def report(phase: str) -> None:
@@ -98,19 +125,20 @@ def ask_controller(settings: Settings, action: Action, version: int | None, dige
     timeout_s = settings.release.timeout_s + settings.release.ready_timeout_s
     outcome = wait_for_release(settings.home, desired.id, report, timeout_s=timeout_s)
     if not outcome.is_success:
-        raise ReleaseError(f"{action} of version {version or 'previous'} failed: {outcome.reason}")
-    get_run_logger().info("%s: %s", action, outcome.reason)
+        raise ReleaseError(f"{desired.action} of version {desired.version or 'previous'} failed: {outcome.reason}")
+    get_run_logger().info("%s: %s", desired.action, outcome.reason)
     return outcome
 
 
 @task(name="check served answers", cache_policy=NO_CACHE)
-def check_served(settings: Settings, pixels: PixelMap, scores: Scores) -> ServedCheck:
-    """Send test images through the router and compare the answers with `scores`, those of the same bundle offline.
+def check_served(settings: Settings, champion: Champion) -> ServedCheck:
+    """Send test images through the router and compare the answers with the champion's scores, its bundle's offline.
 
     Raises:
-        ReleaseError: the router answers with an error, or with other answers than offline.
+        ReleaseError: the router answers with an error, with other answers than offline, or from another version.
     """
-    arrays = open_pixels(pixels, Split.TEST)
+    scores = champion.scores
+    arrays = open_pixels(champion.pixels, Split.TEST)
     rows = np.linspace(0, len(arrays.ids) - 1, min(CHECKED_IMAGES, len(arrays.ids)), dtype=int)
     served, versions = predict_over_http(settings, arrays.images, rows, classes=len(scores.classes))
     expected = scores.probabilities[rows]
@@ -119,15 +147,16 @@ def check_served(settings: Settings, pixels: PixelMap, scores: Scores) -> Served
         images=len(rows),
         equal_classes=int((classes == expected.argmax(1)).sum()),
         worst_error=float(np.abs(served - expected).max()),
-        tolerance=settings.gates.max_prediction_error,
+        tolerance=champion.tolerance,
         accuracy=float((classes == scores.label_indices[rows]).mean()),
         version=", ".join(sorted(versions)),
     )
-    if not check.is_equal:
+    if not check.is_equal(champion.version.version):
         raise ReleaseError(
-            f"the router answers otherwise than the model offline: {check.equal_classes} of {check.images} classes "
-            f"equal, probabilities differ by up to {check.worst_error:.2g} (allowed {check.tolerance:g}); "
-            f"it serves version {check.version}. `evergreen rollback` goes back"
+            f"the router answers otherwise than version {champion.version.version}, the champion, offline: "
+            f"{check.equal_classes} of {check.images} classes equal, probabilities differ by up to "
+            f"{check.worst_error:.2g} (allowed {check.tolerance:g}); version {check.version} answered. "
+            "`evergreen status` shows what serves, `evergreen rollback` goes back"
         )
     return check
 

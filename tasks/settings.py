@@ -250,7 +250,7 @@ def load_settings(path: Path | None = None) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        errors += describe(error)
+        errors += describe(error, variables=os.environ)
     except SettingsError as error:
         errors.append(f"a variable that holds a list or a section must be JSON: {error}")
     if errors:

@@ -3,7 +3,7 @@
 import difflib
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -28,8 +28,7 @@ def unknown_keys(values: Mapping[str, Any], section: type[BaseModel], prefix: st
 
 def unknown_variables(environment: Mapping[str, str], section: type[BaseModel]) -> Iterator[str]:
     """Yield a sentence for each `EVERGREEN_` variable that names no setting below `section`."""
-    known = {f"{PREFIX}{path.replace('.', '__').upper()}" for path in setting_paths(section)}
-    known |= {f"{PREFIX}{name.upper()}" for name in section.model_fields} | set(LOCATIONS)
+    known = {variable_name(key) for key in (*setting_paths(section), *section.model_fields)} | set(LOCATIONS)
     for name, value in environment.items():
         if name.startswith(PREFIX) and name not in known:
             yield f"unknown variable {name}={value!r}" + nearest(name, known)
@@ -59,14 +58,33 @@ def nearest(word: str, known: typing.Iterable[str], prefix: str = "") -> str:
     return f": did you mean {prefix}{close[0]}?" if close else f": known are {', '.join(words)}"
 
 
-def describe(error: ValidationError, prefix: str = "") -> Iterator[str]:
-    """Yield a sentence for each wrong value: its key, the value, what was expected."""
+def describe(error: ValidationError, prefix: str = "", variables: Collection[str] = ()) -> Iterator[str]:
+    """Yield a sentence for each wrong value: its key, or the one of `variables` that gave it, the value, the rule.
+
+    An unknown key is left to `unknown_keys` and `unknown_variables`, which know the nearest, unless it stands within
+    the JSON of a variable.
+    """
     errors = error.errors()
     for item in errors:
         depth = len(item["loc"])
         is_for_its_parts = any(other["loc"][:depth] == item["loc"] and len(other["loc"]) > depth for other in errors)
-        if is_for_its_parts or item["type"] == "extra_forbidden":  # said by `unknown_keys`, with the nearest known
-            continue
         key = prefix + ".".join(str(part) for part in item["loc"])
+        variable = variable_of(key, variables)
+        is_told = item["type"] == "extra_forbidden" and variable in (None, variable_name(key))
+        if is_for_its_parts or is_told:
+            continue
         given = "" if item["type"] == "missing" else f" = {item['input']!r}"
-        yield f"{key}{given}: {item['msg']}"
+        named = key if variable is None else f"{variable}: {key}"
+        yield f"{named}{given}: {item['msg']}"
+
+
+def variable_of(key: str, variables: Collection[str]) -> str | None:
+    """Return the one of `variables` that sets `key` or a section or list that holds it, None where none does."""
+    parts = key.split(".")
+    names = [variable_name(".".join(parts[:depth])) for depth in range(len(parts), 0, -1)]
+    return next((name for name in names if name in variables), None)
+
+
+def variable_name(key: str) -> str:
+    """Return the variable that sets the setting `key`."""
+    return PREFIX + key.replace(".", "__").upper()

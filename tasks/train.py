@@ -41,34 +41,18 @@ def plan_training(settings: Settings, prepared: Prepared, *, is_scheduled: bool)
     """Decide the seed: a scheduled run is attempt 0, a run by hand the next after those completed.
 
     Raises:
+        ConfigError: the weights file cannot be read.
         RegistryError: MLflow cannot say what was trained before.
     """
-    recipe = recipe_of(settings)
-    key = inputs_key(
-        recipe,
-        data_digest=prepared.pixels.digest,
-        size_px=settings.model.size_px,
-        channels=settings.model.channels,
-        lock=lock_file(),
-    )
+    spec = first_spec(settings, prepared)
+    key = inputs_key(spec, lock=lock_file())
     tracking = Tracking(settings.tracking_uri)
     for run_id in tracking.close_stale_runs(settings.model.name):
         shutil.rmtree(work_folder(settings, run_id), ignore_errors=True)
         get_run_logger().warning("Run %s was left open by a process that is gone: closed as KILLED", run_id)
     completed = tracking.count_finished(settings.model.name, {INPUTS_TAG: key})
     attempt = 0 if is_scheduled else completed
-    spec = TrainingSpec(
-        pixels=str(prepared.pixels.folder),
-        data_digest=prepared.pixels.digest,
-        classes=prepared.pixels.classes,
-        channels=settings.model.channels,
-        size_px=settings.model.size_px,
-        recipe=recipe,
-        seed=settings.training.seed + attempt,
-        threads=settings.training.threads,
-        device=settings.training.device,
-    )
-    return TrainingPlan(spec, key, attempt, completed)
+    return TrainingPlan(dataclasses.replace(spec, seed=spec.seed + attempt), key, attempt, completed)
 
 
 def start_run(settings: Settings, plan: TrainingPlan) -> TrackedRun:
@@ -134,6 +118,21 @@ class MetricStream:
         """Log what is pending."""
         self.run.log_training(self.pending)
         self.pending.clear()
+
+
+def first_spec(settings: Settings, prepared: Prepared) -> TrainingSpec:
+    """Return the spec of these inputs' first training, with the base seed."""
+    return TrainingSpec(
+        pixels=str(prepared.pixels.folder),
+        data_digest=prepared.pixels.digest,
+        classes=prepared.pixels.classes,
+        channels=settings.model.channels,
+        size_px=settings.model.size_px,
+        recipe=recipe_of(settings),
+        seed=settings.training.seed,
+        threads=settings.training.threads,
+        device=settings.training.device,
+    )
 
 
 def recipe_of(settings: Settings) -> Recipe:

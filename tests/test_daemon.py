@@ -164,3 +164,14 @@ def test_a_damaged_record_names_the_way_out(tmp_path, text):
 
 def test_a_log_that_is_gone_has_no_lines(tmp_path):
     assert daemon.Daemon("probe", 1, 0.0, str(tmp_path / "gone.log")).last_lines() == ""
+
+
+def test_what_a_killed_one_left_behind_is_stopped_too(run, tmp_path):
+    found = run(PARENT)
+    child = psutil.Process(int(wait_for_line(found)))
+    psutil.Process(found.pid).kill()
+    psutil.wait_procs([psutil.Process(found.pid)], timeout=PATIENCE_S)
+    assert not found.is_alive
+    assert [process.pid for process in found.session()] == [child.pid]
+    daemon.stop(found, folder=tmp_path / "records", grace_s=PATIENCE_S)
+    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE

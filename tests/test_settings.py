@@ -113,7 +113,7 @@ def test_all_mistakes_are_told_at_once(write, monkeypatch):
         "  unknown key release.tick = 0.5: did you mean release.tick_s?",
         "  unknown variable EVERGREEN_TRAINING__EPOC='2': did you mean EVERGREEN_TRAINING__EPOCHS?",
         "  training.batch_size = -1: Input should be greater than 0",
-        "  gates.min_accuracy = '1.5': Input should be less than or equal to 1",
+        "  EVERGREEN_GATES__MIN_ACCURACY: gates.min_accuracy = '1.5': Input should be less than or equal to 1",
         "  release.tick_s: Field required",
     ]
 
@@ -233,3 +233,15 @@ def test_release_steps_rise_to_100(steps):
 def test_two_services_on_one_port_are_named():
     with pytest.raises(ConfigError, match="prefect_port and router_port are both 4200: each service needs a port"):
         load_settings(SHIPPED).override({"stack.router_port": 4200})
+
+
+def test_a_wrong_variable_is_named_and_not_the_file(monkeypatch):
+    monkeypatch.setenv("EVERGREEN_TRAINING__EPOCHS", "two")
+    with pytest.raises(ConfigError, match=r"EVERGREEN_TRAINING__EPOCHS: training.epochs = 'two': "):
+        load_settings(SHIPPED)
+
+
+def test_an_unknown_key_inside_a_variable_is_told(monkeypatch):
+    monkeypatch.setenv("EVERGREEN_DATA__SOURCES", '[{"kind": "idx", "locaton": "x"}]')
+    with pytest.raises(ConfigError, match=r"EVERGREEN_DATA__SOURCES: data.sources.0.locaton = 'x': "):
+        load_settings(SHIPPED)

@@ -8,13 +8,13 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from serving.bundle.contract import GOLDEN, BundleError
+from serving.bundle.contract import GOLDEN, BundleError, Contract
 from serving.bundle.decode import ImageError, Pixels, decode_image
 
 INDEX = "golden.json"
@@ -55,6 +55,19 @@ def write_golden(
     return [f"{GOLDEN}/{INDEX}", *(f"{GOLDEN}/{entry.file}" for entry in answers)]
 
 
+def check_listed(folder: Path, contract: Contract) -> None:
+    """Check that the contract vouches for the golden answers: it lists the index and every input as served.
+
+    Raises:
+        BundleError: a file is not in the contract, so that nobody would see it altered.
+    """
+    listed = {file.path for file in contract.files if file.is_served}
+    index = f"{GOLDEN}/{INDEX}"
+    inputs = [f"{GOLDEN}/{entry.file}" for entry in _read_index(folder)] if index in listed else []
+    if missing := [path for path in (index, *inputs) if path not in listed]:
+        raise BundleError(f"the contract of {folder} does not list {missing[0]} as served: make the bundle anew")
+
+
 def check_golden(folder: Path, answer: Callable[[list[Pixels]], npt.NDArray[np.float32]], tolerance: float) -> None:
     """Ask the golden questions of the bundle `folder` and compare the answers.
 
@@ -89,9 +102,17 @@ def _read_index(folder: Path) -> list[GoldenAnswer]:
         raise BundleError(f"{path} cannot be read: {error}") from error
     if not entries:
         raise BundleError(f"{path} has no answers: nothing would be checked")
+    for entry in entries:
+        if not _is_plain_name(entry.file):
+            raise BundleError(f"{path} names the file {entry.file!r}; expected the plain name of a file beside it")
     if len({len(entry.probabilities) for entry in entries}) > 1:
         raise BundleError(f"{path} has answers of different lengths")
     return entries
+
+
+def _is_plain_name(file: object) -> bool:
+    """Whether this is a file's name and no way; by the rules of Windows, which know those of other systems too."""
+    return isinstance(file, str) and file not in ("", ".", "..") and PureWindowsPath(file).name == file
 
 
 def _encode(image: Pixels, kind: str) -> bytes:

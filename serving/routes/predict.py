@@ -1,5 +1,6 @@
 """`POST /predict`: images in any of the formats of `serving.images`, classes by name out."""
 
+import reprlib
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ from starlette.responses import JSONResponse
 from serving.body import read_body
 from serving.errors import BadInputError
 from serving.images import SHAPE_HEADER, ImageRequest, read_images
+from serving.numbers import parse_number
 from serving.routes.state import media_type, service_of
 
 _TOP_K = 5  # classes named per image where the request does not say how many
@@ -23,7 +25,11 @@ async def predict(request: Request) -> JSONResponse:
     top_k = _read_top_k(request.query_params.get("top_k"), len(classes))
     body = await read_body(request, service.settings.max_body_bytes)
     sent = ImageRequest(
-        body, media_type(request), request.headers.get(SHAPE_HEADER), max_pixels=service.settings.max_pixels
+        body,
+        media_type(request),
+        request.headers.get(SHAPE_HEADER),
+        max_pixels=service.settings.max_pixels,
+        max_images=service.settings.max_images,
     )
     images = await service.read(partial(read_images, sent))
     answer = await service.predict(images)
@@ -41,9 +47,12 @@ async def predict(request: Request) -> JSONResponse:
 def _read_top_k(text: str | None, classes: int) -> int:
     if text is None:
         return min(_TOP_K, classes)
-    if not text.isdecimal() or not 1 <= int(text) <= classes:
-        raise BadInputError(f"top_k is {text!r}; expected an integer from 1 to {classes}, the number of classes")
-    return int(text)
+    number = parse_number(text)
+    if number is None or not 1 <= number <= classes:
+        raise BadInputError(
+            f"top_k is {reprlib.repr(text)}; expected an integer from 1 to {classes}, the number of classes"
+        )
+    return number
 
 
 def _describe(probabilities: npt.NDArray[np.float32], classes: tuple[str, ...], top_k: int) -> dict[str, Any]:

@@ -68,7 +68,9 @@ async def infer(request: Request) -> JSONResponse:
     if media_type(request) not in _JSON_TYPES or _BINARY_HEADER in request.headers:
         raise WrongTypeError(f"content type {media_type(request)!r}: expected application/json without binary tensors")
     body = await read_body(request, service.settings.max_body_bytes)
-    sent = await service.read(partial(tensors.read_request, body, max_pixels=service.settings.max_pixels))
+    settings = service.settings
+    limits = {"max_pixels": settings.max_pixels, "max_images": settings.max_images}
+    sent = await service.read(partial(tensors.read_request, body, **limits))
     answer = await service.predict(sent.images)
     return JSONResponse(
         {

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from tasks.data.checks import CONFLICT
 from tasks.data.copies import Copy, Fate, judge_copies
 from tasks.data.dataset import Split
-from tasks.data.manifest import Batch, Manifest
+from tasks.data.manifest import RESTORE, Batch, Manifest
 from tasks.errors import DataError
 
 SPLITS = {split.title: split for split in Split}
@@ -152,6 +152,4 @@ def _read_columns(path: Path) -> pa.Table:
     try:
         return pq.read_table(path, columns=["sha256", "label", "split"], partitioning=None)
     except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}; restore it with `dvc checkout`, or delete {path.parent} to pack it anew"
-        ) from error
+        raise DataError(f"{path} cannot be read: {error}; {RESTORE}") from error

@@ -16,6 +16,10 @@ from tasks.errors import DataError
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+RESTORE = (  # the way out where packed data is damaged
+    "move the folder away, bring back the newest version that a run kept with `evergreen data restore`, "
+    "and add again what was added after that run"
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def read_manifest(folder: Path) -> Manifest:
     except FileNotFoundError as error:
         raise DataError(f"{folder} holds no packed dataset: run `evergreen run`, which packs it") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged ({error}): restore it with `dvc checkout`, or delete {folder}") from error
+        raise DataError(f"{path} is damaged ({error}): {RESTORE}") from error
 
 
 def read_unchanged(dataset: Dataset) -> Manifest:

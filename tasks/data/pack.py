@@ -26,7 +26,8 @@ def pack_source(
     """Write the source's shards into `folder` and its bad rows into `quarantine`, and return its batch.
 
     Raises:
-        DataError: too many bad rows, a label in two spellings, a source that cannot be read, no disk space.
+        DataError: too many bad rows, a label in two spellings, a source that cannot be read, a folder that cannot be
+            written, no disk space.
     """
     writer = ShardWriter(folder, source.name, rules.shard_bytes)
     packing = _Packing(source, writer, rules, report)
@@ -35,8 +36,11 @@ def pack_source(
             packing.run()
             shards = writer.close()
         write_quarantine(quarantine, source.name, packing.bad)
-    except OSError as error:
-        raise DataError(f"source {source.name!r} cannot be read: {error}; see that it is all there") from error
+    except OSError as error:  # not the source's: those are told by `_read`
+        raise DataError(
+            f"the packed data of {source.name!r} cannot be written: {error}; make {folder} and {quarantine.parent} "
+            "writable, or set data.folder and EVERGREEN_HOME to other folders"
+        ) from error
     finally:
         writer.abandon()
     batch = packing.batch(shards, is_added=is_added)
@@ -71,7 +75,7 @@ class _Packing:
         """Pack every image, in the source's order."""
         stage = f"pack {self.source.name}"
         self.report(stage, 0, self.source.n_images)
-        for block in map_ordered(self._pack_block, _blocks(self.source.read())):
+        for block in map_ordered(self._pack_block, _blocks(_read(self.source))):
             for image in block:
                 self._take(image)
             self.done += len(block)
@@ -105,6 +109,18 @@ class _Packing:
         self.packed_labels[label] += 1
         split = assign_split(image.sha256, image.raw.split, self.source.publishes, self.rules)
         self.writer.add(image, source=self.source.name, split=split.title)
+
+
+def _read(source: Source) -> Iterator[RawImage]:
+    """Yield the source's images.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        yield from source.read()
+    except OSError as error:
+        raise DataError(f"source {source.name!r} cannot be read: {error}; see that it is all there") from error
 
 
 def _blocks(images: Iterator[RawImage]) -> Iterator[list[RawImage]]:

@@ -3,6 +3,7 @@
 A .dvc text is what `dvc add` writes, with the dataset's digest and counts as `meta`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,32 @@ def pin_file(folder: Path) -> Path:
 def version_file(home: Path, digest: str) -> Path:
     """Return where the .dvc text of a dataset's version is kept."""
     return home / "versions" / f"{digest}.dvc.txt"  # DVC takes each *.dvc below a project for a stage
+
+
+def known_versions(home: Path, pinned: PinnedBaseline | None) -> dict[str, str]:
+    """Return the .dvc text of every version by its digest: those kept in `home`, the newest first, then the pinned."""
+    files = sorted((home / "versions").glob("*.dvc.txt"), key=lambda file: file.stat().st_mtime_ns, reverse=True)
+    known = {file.name.removesuffix(".dvc.txt"): file.read_text() for file in files}
+    if pinned is not None:
+        known.setdefault(pinned.digest, pinned.text)
+    return known
+
+
+def choose_version(digest: str | None, known: Mapping[str, str]) -> str:
+    """Return the .dvc text of the version whose digest begins with `digest`; the first known one for None.
+
+    Raises:
+        DataError: none is known, or not exactly one begins so.
+    """
+    if not known:
+        raise DataError("no version of the data is known here: run `evergreen run`, which makes one")
+    if digest is None:
+        return next(iter(known.values()))
+    found = [name for name in known if digest and name.startswith(digest)]
+    if len(found) != 1:
+        what = f"{len(found)} versions of the data begin with {digest!r}" if found else f"no data version {digest!r}"
+        raise DataError(f"{what}; known, the newest first: {', '.join(name[:16] for name in known)}")
+    return known[found[0]]
 
 
 def parse_dvc_text(text: str, where: str) -> PinnedBaseline:

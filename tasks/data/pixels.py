@@ -1,10 +1,13 @@
 """Pixels: the dataset as uint8 memory maps of one shape, which training and evaluation read.
 
-Built once for a digest, class order, number of channels and size; written aside and renamed when complete.
+Built once for a digest, class order, number of channels, size and code; written aside and renamed when complete.
+The few that were used last are kept.
 """
 
 import hashlib
+import importlib.metadata
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,7 +31,16 @@ from tasks.data.parallel import map_ordered
 from tasks.data.sources.raw import Report, report_nothing
 from tasks.errors import DataError
 
-PREPROCESSING = 2  # raised when a map of the same data would hold other pixels, or other files
+PROJECT = Path(__file__).parents[2]
+MAKERS = (  # the code that decides what stands in a map, and the libraries that it works with
+    "serving/bundle/decode.py",
+    "serving/bundle/preprocess.py",
+    "serving/records.py",
+    "tasks/data/measure.py",
+    "tasks/data/pixels.py",
+)
+LIBRARIES = ("numpy", "pillow", "torch")
+KEPT_MAPS = 4  # that were used last, on the disk
 NO_LIMIT = 1 << 62  # pixels: images were held to the limit when they were packed
 ROW_BYTES = 8 + 1 + 64 + STATISTICS.itemsize  # label, split, id and statistics of an image
 ARRAYS = ("images", "labels", "ids", "statistics")  # the files behind `PixelArrays`, in its order
@@ -67,14 +79,15 @@ def build_pixels(
     Raises:
         DataError: no disk space, or shards that changed since the dataset was prepared.
     """
-    classes = hashlib.sha256(json.dumps([dataset.classes, PREPROCESSING]).encode()).hexdigest()[:8]
-    folder = cache / "pixels" / f"{dataset.digest[:16]}-{classes}-{channels}x{size_px}"
+    made_of = json.dumps([dataset.classes, makers_digest()])
+    variant = hashlib.sha256(made_of.encode()).hexdigest()[:8]
+    folder = cache / "pixels" / f"{dataset.digest[:16]}-{variant}-{channels}x{size_px}"
     pixel_map = PixelMap(folder, dataset.digest, dataset.classes, channels, size_px)
-    if folder.is_dir():
+    if _mark_used(folder):
         return pixel_map
     needed = dataset.size * (channels * size_px**2 + ROW_BYTES)
     with hold_lock(cache / "locks" / "pixels.lock", "unpacks the images", report):
-        if folder.is_dir():  # by the process that was waited for
+        if _mark_used(folder):  # built by the process that was waited for
             return pixel_map
         with space_for(folder.parent, needed, "unpack the images"):
             draft = folder.parent / ".draft"
@@ -85,7 +98,37 @@ def build_pixels(
                 draft.rename(folder)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
+        _mark_used(folder)
+        _prune(folder)
     return pixel_map
+
+
+def makers_digest() -> str:
+    """Return the SHA-256 over the code that makes a map and the versions of its libraries, none of them imported."""
+    digest = hashlib.sha256()
+    for name in MAKERS:
+        digest.update(f"{name}\n".encode())
+        digest.update((PROJECT / name).read_bytes())
+    for name in LIBRARIES:
+        digest.update(f"{name} {importlib.metadata.version(name)}\n".encode())
+    return digest.hexdigest()
+
+
+def _mark_used(folder: Path) -> bool:
+    """Make a map the one that was used last; False where there is none."""
+    try:
+        os.utime(folder)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _prune(used: Path) -> None:
+    """Remove all maps but `used` and those others that were used last."""
+    others = [path for path in used.parent.iterdir() if path.is_dir() and path != used]
+    others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    for path in others[KEPT_MAPS - 1 :]:
+        shutil.rmtree(path)
 
 
 def open_pixels(pixels: PixelMap, split: Split | None = None) -> PixelArrays:

@@ -12,7 +12,7 @@ from tasks.data.assemble import assemble, check_manifest
 from tasks.data.dataset import Dataset
 from tasks.data.disk import explain_full_disk
 from tasks.data.lock import data_lock
-from tasks.data.manifest import Batch, Manifest, dataset_of, has_manifest, read_manifest
+from tasks.data.manifest import RESTORE, Batch, Manifest, dataset_of, has_manifest, read_manifest
 from tasks.data.pack import pack_source
 from tasks.data.packed_state import has_shards, state_of
 from tasks.data.rules import Rules, rules_of
@@ -42,7 +42,7 @@ def prepare_dataset(settings: DataSettings, *, root: Path, home: Path, report: R
         if old is None:
             _refuse_lost_manifest(folder)
         sources = [open_source(source, root=root, home=home, report=report) for source in settings.sources]
-        folder.mkdir(parents=True, exist_ok=True)
+        _make_folder(folder)
         preparation = _Preparation(folder, settings, home, report)
         batches = [preparation.batch_of(source) for source in sources]
         batches += [preparation.repacked(batch) for batch in old.batches if batch.is_added] if old else []
@@ -70,10 +70,7 @@ class _Preparation:
     def repacked(self, batch: Batch) -> Batch:
         """Return an added batch as it is, or from its own shards if the rules changed."""
         if not has_shards(self.folder, batch):
-            raise DataError(
-                f"{self.folder} lost shards of {batch.name!r}, whose images are nowhere else: restore them "
-                "with `dvc checkout`, or delete the folder and add the images again"
-            )
+            raise DataError(f"{self.folder} lost shards of {batch.name!r}, which no source has: {RESTORE}")
         return batch if batch.rules == self.rules.digest else self._pack(open_packed(self.folder, batch), is_added=True)
 
     def finish(self, old: Manifest | None, batches: Sequence[Batch]) -> Dataset:
@@ -119,6 +116,13 @@ def _check_names(settings: DataSettings) -> None:
             )
 
 
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"data.folder = {folder} cannot be made: {error.strerror}; set it to another folder") from error
+
+
 def _refuse_lost_manifest(folder: Path) -> None:
     """Stop before added batches are swept away because the file that names them is gone."""
     if not folder.is_dir():
@@ -126,6 +130,5 @@ def _refuse_lost_manifest(folder: Path) -> None:
     added = [path.name for path in sorted(folder.iterdir()) if path.name.startswith(ADDED) and NAME.match(path.name)]
     if added:
         raise DataError(
-            f"{folder} has {len(added)} shards of added batches ({added[0]} ...) and no manifest.json: "
-            "restore it with `dvc checkout`, or delete the folder and add the images again"
+            f"{folder} has {len(added)} shards of added batches ({added[0]} ...) and no manifest.json: {RESTORE}"
         )

@@ -5,6 +5,7 @@ Runs write no tracked file: a version's .dvc text is kept in EVERGREEN_HOME; `pi
 person to commit.
 """
 
+import atexit
 import logging
 import shutil
 import tempfile
@@ -30,11 +31,13 @@ from tasks.data.dataset import Dataset, DatasetVersion
 from tasks.data.disk import space_for
 from tasks.data.index import content_digest, read_kept
 from tasks.data.lock import data_lock
-from tasks.data.manifest import dataset_of, read_manifest, read_unchanged
+from tasks.data.manifest import dataset_of, has_manifest, read_manifest, read_unchanged
 from tasks.data.pinned import (
     HASH,
     PinnedBaseline,
+    choose_version,
     compare_with_pinned,
+    known_versions,
     parse_dvc_text,
     pin_dataset,
     read_pinned,
@@ -43,6 +46,7 @@ from tasks.data.pinned import (
 )
 from tasks.data.sources.raw import report_nothing
 from tasks.errors import DataError
+from tasks.settings import DataSettings
 
 __all__ = [
     "PinnedBaseline",
@@ -50,13 +54,18 @@ __all__ = [
     "pin_dataset",
     "read_pinned",
     "restore_dataset",
+    "restore_version",
     "version_dataset",
 ]
 
 REMOTE = "evergreen"  # the name under which DVC sees an address from the settings
 _TRANSFER_LOGGER = "dvc_data.hashfile.transfer"
 
-colorama.deinit()  # importing dvc wraps sys.stdout and sys.stderr, which are not dvc's here
+# Importing dvc wraps sys.stdout and sys.stderr, and resets colours at exit; neither is dvc's to touch here. Above
+# ERROR its progress bars stay away; what goes wrong comes as an exception.
+colorama.deinit()
+atexit.unregister(colorama.initialise.reset_all)
+logging.getLogger("dvc").setLevel(logging.CRITICAL)
 
 
 def version_dataset(dataset: Dataset, *, root: Path, remote: str, home: Path) -> DatasetVersion:
@@ -104,6 +113,28 @@ def restore_dataset(dvc_text: str, *, folder: Path, root: Path, remote: str, hom
             shutil.rmtree(folder)
         draft.rename(folder)
     return dataset_of(folder, manifest, f"restored DVC version {wanted.md5}")
+
+
+def restore_version(digest: str | None, *, settings: DataSettings, root: Path, home: Path) -> Dataset:
+    """Bring a version back into the data folder: that whose digest begins with `digest`, or the newest for None.
+
+    The newest is the last that a run kept in `home`; where there is none, it is the pinned baseline.
+
+    Raises:
+        DataError: an unknown digest, with those that are known; a data folder whose content is in no version and
+            would be lost; what `restore_dataset` raises.
+    """
+    folder = (root / settings.folder).resolve()
+    known = known_versions(home, read_pinned(root, settings.folder))
+    text = choose_version(digest, known)
+    if folder.is_dir() and any(folder.iterdir()):
+        held = read_manifest(folder).digest if has_manifest(folder) else "without a manifest"
+        if held not in known:
+            raise DataError(
+                f"{folder} holds a dataset ({held[:18]}) of which no version is kept, and which would be lost: "
+                "run `evergreen run`, which keeps one, or move the folder away"
+            )
+    return restore_dataset(text, folder=folder, root=root, remote=settings.remote, home=home)
 
 
 def remote_address(remote: str, *, root: Path, home: Path) -> str:

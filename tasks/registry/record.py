@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,25 @@ DATA_DIGEST_TAG = "evergreen.data_digest"
 RELEASE_STATE_TAG = "evergreen.release_state"
 DESIRED_TAG = "evergreen.desired"
 
+NO_PREVIOUS = "there is no previous version to go back to: the next release makes one, and a rollback uses it up"
+RELEASE_AGAINST_TAG = "evergreen.release_against"  # its run wants it released, judged against this champion
+NO_CHAMPION = 0  # as `judged_against`; MLflow's versions begin with 1
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class NotRegisteredError(RegistryError):
+    """MLflow answered that there is no such version: an answer, not an outage."""
+
+
+class UnusableBundleError(RegistryError):
+    """A version's bundle is damaged, gone or another one: fetching it again does not help."""
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text is a bundle's digest, SHA-256 in hexadecimal: a tag of MLflow's may hold anything."""
+    return _DIGEST.fullmatch(text) is not None
+
 
 @dataclass(frozen=True)
 class ModelVersion:
@@ -41,7 +61,11 @@ class ModelVersion:
 
 @dataclass(frozen=True)
 class DesiredRelease:
-    """What the controller is asked to bring about, and by whom; `version` and `digest` are None for a rollback."""
+    """What the controller is asked to bring about, and by whom; `version` and `digest` are None for a rollback.
+
+    `judged_against` is the champion that the version was judged better than, `NO_CHAMPION` where there was none: the
+    request fails where production has another one by then. None asks for the version whatever the champion is.
+    """
 
     id: str
     action: Action
@@ -50,6 +74,7 @@ class DesiredRelease:
     who: str
     why: str
     asked_at: str
+    judged_against: int | None = None
 
     def to_json(self) -> str:
         """Return the release as the text of a tag."""

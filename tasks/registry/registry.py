@@ -10,7 +10,6 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion as MlflowVersion
 from mlflow.exceptions import MlflowException
 
-from tasks.errors import RegistryError
 from tasks.registry import bundle_cache
 from tasks.registry.client import connect, is_absent, reaching
 from tasks.registry.record import (
@@ -19,7 +18,9 @@ from tasks.registry.record import (
     RELEASE_STATE_TAG,
     DesiredRelease,
     ModelVersion,
+    NotRegisteredError,
     RegistryView,
+    is_digest,
 )
 from tasks.registry.stages import Stage, set_stage
 
@@ -72,22 +73,21 @@ class Registry:
         """Return a version by its number.
 
         Raises:
-            RegistryError: also if there is no such version.
+            NotRegisteredError: there is no such version.
         """
         with reaching(self.address, f"reading version {number} of {self.model}"):
             try:
                 found = self.client.get_model_version(self.model, str(number))
             except MlflowException as error:
                 if is_absent(error):
-                    raise RegistryError(
+                    raise NotRegisteredError(
                         f"{self.model} has no version {number} at {self.address}; MLflow's model page lists them"
                     ) from error
                 raise
         return to_record(found, tuple(found.aliases))
 
     def versions(self) -> tuple[ModelVersion, ...]:
-        """Return all versions, oldest first."""
-        aliases = self.view().aliases
+        """Return all versions, oldest first, with the aliases as they were after the versions were read."""
         found: list[MlflowVersion] = []
         token: str | None = None
         with reaching(self.address, f"listing the versions of {self.model}"):
@@ -95,6 +95,7 @@ class Registry:
                 page = self.client.search_model_versions(f"name = '{self.model}'", page_token=token)
                 found.extend(page)
                 token = page.token or ""
+        aliases = self.view().aliases
         named = [to_record(item, tuple(a for a, v in aliases.items() if v == int(item.version))) for item in found]
         return tuple(sorted(named, key=lambda version: version.version))
 
@@ -137,17 +138,19 @@ class Registry:
         """Return the folder of a version's bundle below `cache`, fetched if it is not there, and verified.
 
         Raises:
-            RegistryError: also if the bundle is not the one that was registered.
+            NotRegisteredError: there is no such version.
+            UnusableBundleError: its bundle is not there, or not the one that was registered.
         """
         return bundle_cache.download(self.version(version), cache, self.address)
 
 
 def to_record(found: MlflowVersion, aliases: tuple[str, ...]) -> ModelVersion:
     """Return our record of MLflow's version; `digest` is empty for one that was not registered by Evergreen."""
+    digest = found.tags.get(DIGEST_TAG, "")
     return ModelVersion(
         name=found.name,
         version=int(found.version),
-        digest=found.tags.get(DIGEST_TAG, ""),
+        digest=digest if is_digest(digest) else "",
         run_id=found.run_id or "",
         stage=Stage(str(found.current_stage)),
         aliases=aliases,

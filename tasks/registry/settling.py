@@ -6,11 +6,20 @@ from tasks.registry.stages import STAGE_TAG, Stage
 
 
 def settle(registry: Registry) -> None:
-    """Make every version's stage and stage tag agree with the aliases; writes only what differs."""
-    for version in registry.versions():
-        stage = stage_of(version)
-        if (version.stage, version.tags.get(STAGE_TAG, Stage.NONE)) != (stage, stage):
-            registry.set_stage(version.version, stage)
+    """Make every version's stage and stage tag agree with the aliases; writes only what differs.
+
+    Where another process has moved the champion meanwhile, what was written may be wrong already: then once more.
+    """
+    champion = registry.view().champion
+    while True:
+        for version in registry.versions():
+            stage = stage_of(version)
+            if (version.stage, version.tags.get(STAGE_TAG, Stage.NONE)) != (stage, stage):
+                registry.set_stage(version.version, stage)
+        after = registry.view().champion
+        if after == champion:
+            return
+        champion = after
 
 
 def stage_of(version: ModelVersion) -> Stage:

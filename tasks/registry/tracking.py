@@ -144,10 +144,6 @@ class Tracking:
             run = self.client.create_run(self._experiment_id(experiment), tags=wanted, run_name=name)
         return TrackedRun(self.client, self.address, run.info.run_id)
 
-    def resume_run(self, run_id: str) -> TrackedRun:
-        """Return a run that was begun elsewhere; MLflow is asked at the first use."""
-        return TrackedRun(self.client, self.address, run_id)
-
     def close_stale_runs(self, experiment: str) -> tuple[str, ...]:
         """Close this host's open runs whose process is gone, as KILLED with a note, and return their ids."""
         closed = []

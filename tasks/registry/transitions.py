@@ -13,7 +13,7 @@ from typing import Literal
 
 from tasks.errors import ConfigError
 from tasks.registry.ledger import Entry, Ledger, LedgerAction
-from tasks.registry.record import GATE_DIGEST_TAG, RegistryView
+from tasks.registry.record import GATE_DIGEST_TAG, NO_PREVIOUS, RegistryView
 from tasks.registry.registry import Registry
 from tasks.registry.settling import settle
 
@@ -56,10 +56,7 @@ def roll_back(registry: Registry, ledger: Ledger, *, who: str, why: str) -> Tran
     finish_open_transition(registry, ledger)
     view = registry.view()
     if view.previous is None:
-        raise ConfigError(
-            f"{registry.model} has no previous version to go back to: the next release makes one, "
-            "and a rollback uses it up"
-        )
+        raise ConfigError(f"{registry.model}: {NO_PREVIOUS}")
     intent = begin(ledger, registry, view, "rollback", view.previous, who=who, why=why)
     registry.set_alias("champion", view.previous)
     return complete(registry, ledger, intent)

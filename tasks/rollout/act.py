@@ -6,11 +6,12 @@ from pathlib import Path
 import httpx
 
 from serving.bundle.contract import BundleError
-from tasks.errors import ConfigError, RegistryError, ReleaseError
+from tasks.errors import ConfigError, ReleaseError
 from tasks.evaluation.gates import Verdict
 from tasks.registry import transitions
-from tasks.registry.bundle_cache import is_intact
+from tasks.registry.bundle_cache import cached_folder, is_intact
 from tasks.registry.ledger import open_ledger
+from tasks.registry.record import NotRegisteredError, UnusableBundleError
 from tasks.registry.registry import Registry
 from tasks.rollout.engines.process import ProcessEngine
 from tasks.rollout.facts import (
@@ -89,8 +90,7 @@ class Actor:
     def _start(self, action: StartInstance) -> Finding | None:
         try:
             bundle = self._fetch(action)
-        except (BundleError, RegistryError) as error:
-            self._registry.view()  # an outage says nothing about the bundle, and raises here
+        except (NotRegisteredError, UnusableBundleError) as error:
             return Finding(Verdict.FAIL, str(error))
         serving = self._settings.serving
         spec = ServerSpec(
@@ -109,12 +109,14 @@ class Actor:
 
     def _fetch(self, action: StartInstance) -> Path:
         """Return the bundle's folder: from the cache, which needs no MLflow, or else from the registry."""
-        folder = self._cache / action.digest
+        folder = cached_folder(self._cache, action.digest)
         if is_intact(folder, action.digest):
             return folder
         folder = self._registry.download_bundle(action.version, self._cache)
         if folder.name != action.digest:
-            raise RegistryError(f"version {action.version} is the bundle {folder.name} by now, not {action.digest}")
+            raise UnusableBundleError(
+                f"version {action.version} is the bundle {folder.name} by now, not {action.digest}"
+            )
         return folder
 
     def _check_golden(self, action: CheckGolden) -> Finding:

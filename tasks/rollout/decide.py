@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tasks.evaluation.gates import Verdict
+from tasks.registry.record import NO_CHAMPION, DesiredRelease
 from tasks.rollout import upkeep
 from tasks.rollout.facts import (
     Action,
@@ -12,6 +13,7 @@ from tasks.rollout.facts import (
     Facts,
     Finding,
     InstanceFacts,
+    KnownVersion,
     Limits,
     Promote,
     Reject,
@@ -76,11 +78,21 @@ def begin(last: ReleaseState | None, facts: Facts) -> ReleaseState | None:
         return state.enter(Phase.SUCCEEDED, facts.now_s, reason)
     if facts.requested is None:
         return state.enter(Phase.FAILED, facts.now_s, facts.request_problem)
-    version, digest = facts.requested.version, facts.requested.digest
-    if desired.digest not in (None, digest):
-        reason = f"{desired.who} asked for the digest {desired.digest}; version {version} has {digest}"
-        return state.enter(Phase.FAILED, facts.now_s, reason)
-    return dataclasses.replace(state, version=version, digest=digest)
+    if problem := reason_to_refuse(desired, facts.requested, facts.champion):
+        return state.enter(Phase.FAILED, facts.now_s, problem)
+    return dataclasses.replace(state, version=facts.requested.version, digest=facts.requested.digest)
+
+
+def reason_to_refuse(desired: DesiredRelease, requested: KnownVersion, champion: KnownVersion | None) -> str:
+    """Return why a request does not mean what is there: another bundle, or another champion than it was judged by."""
+    if desired.digest not in (None, requested.digest):
+        asked = f"{desired.who} asked for the digest {desired.digest}"
+        return f"{asked}; version {requested.version} has {requested.digest}"
+    now = champion.version if champion else NO_CHAMPION
+    if desired.judged_against is None or now in (desired.judged_against, desired.version):
+        return ""
+    judged, serves = (f"version {number}" if number else "no champion" for number in (desired.judged_against, now))
+    return f"version {desired.version} was judged against {judged}, but {serves} is in production now: run again"
 
 
 def reason_to_end(state: ReleaseState, facts: Facts, limits: Limits) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from tasks.errors import RegistryError
-from tasks.registry.record import ACCURACY_TAG, DesiredRelease, RegistryView
+from tasks.registry.record import ACCURACY_TAG, NO_PREVIOUS, DesiredRelease, NotRegisteredError, RegistryView
 from tasks.registry.registry import Registry
 from tasks.rollout.engines.process import ProcessEngine
 from tasks.rollout.facts import Facts, Finding, InstanceFacts, KnownVersion
@@ -17,8 +17,6 @@ from tasks.rollout.instances import Instance
 from tasks.rollout.router import Router
 
 log = logging.getLogger(__name__)
-
-NO_PREVIOUS = "there is no previous version to go back to: the next release makes one"
 
 _PROBE_TIMEOUT_S = 2.0
 
@@ -78,7 +76,7 @@ class RegistryWatch:
             return dataclasses.replace(facts, requested=previous, request_problem="" if previous else NO_PREVIOUS)
         try:
             requested, _ = self._version(view.desired.version)
-        except RegistryError as error:
+        except NotRegisteredError as error:
             return dataclasses.replace(facts, request_problem=str(error))
         return dataclasses.replace(facts, requested=requested)
 

@@ -49,6 +49,7 @@ def flow_environment(settings: Settings) -> dict[str, str]:
     """Return the variables of a process that runs flows against the local Prefect server, without a word on stderr."""
     return {
         **prefect_environment(settings),
+        "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # an error is shown once, as the command's message
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",

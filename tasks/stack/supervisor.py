@@ -28,7 +28,7 @@ def start_services(settings: Settings, services: Sequence[Service], report: Repo
         changed = [service for service in services if is_changed(settings, service)]
         missing = [service for service in services if not is_up(settings, service)]
         check_ports(settings, [*changed, *missing])  # before anything that runs is stopped
-        stop_services(settings, changed, report)
+        stop_services(settings, [*changed, *missing], report)  # of a killed one, what it left behind
         missing = [service for service in services if not is_up(settings, service)]
         for service in missing:
             daemon.start(
@@ -80,7 +80,7 @@ def stop_services(settings: Settings, services: Sequence[Service], report: Repor
     for service in reversed(services):
         found = daemon.find(services_folder(settings), service.name)
         if found is not None:
-            report(service.name, "stopping" if found.is_alive else "was down")
+            report(service.name, "stopping" if found.session() else "was down")
             daemon.stop(found, folder=services_folder(settings), grace_s=service.grace_s)
 
 
@@ -119,12 +119,11 @@ def check_ports(settings: Settings, services: Sequence[Service]) -> None:
 
 
 def listening_ports(settings: Settings, service: Service) -> set[int]:
-    """Return the ports on which a running service, or a process that it started, listens."""
+    """Return the ports on which a service's processes listen, also those that a killed one left behind."""
     found = daemon.find(services_folder(settings), service.name)
-    process = found.process() if found is not None else None
     ports: set[int] = set()
-    with contextlib.suppress(psutil.NoSuchProcess):
-        for member in [process, *process.children(recursive=True)] if process is not None else []:
+    for member in found.session() if found is not None else []:
+        with contextlib.suppress(psutil.NoSuchProcess):
             listening = [one for one in member.net_connections("tcp") if one.status == psutil.CONN_LISTEN]
             ports.update(one.laddr.port for one in listening)
     return ports

@@ -10,20 +10,25 @@ import sys
 import torch
 
 from tasks.errors import TrainingError
-from tasks.training.environment import environment
+from tasks.training.environment import environment, foreign_variables
 
 
 def seal(*, seed: int, threads: int) -> None:
     """Make torch deterministic in this process.
 
     Raises:
-        TrainingError: a variable of `environment` is not set as it must be.
+        TrainingError: a variable of `environment` is not set as it must be, or one is set that changes the bits.
     """
     for name, value in environment(threads).items():
         if os.environ.get(name) != value:
             raise TrainingError(
                 f"{name} is {os.environ.get(name)!r}, expected {value!r}: start training through tasks.training.run"
             )
+    if foreign := foreign_variables(os.environ, threads):
+        raise TrainingError(
+            f"{', '.join(foreign)}: set, and may change the weights, expected unset: "
+            "start training through tasks.training.run"
+        )
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)

@@ -1,5 +1,21 @@
 """The determinism contract's variables; apart from torch, so that a launcher need not import it."""
 
+from collections.abc import Collection, Mapping
+
+# What chooses instructions, kernels, algorithms, precision or threads: another value gives other bits.
+NUMERIC_PREFIXES = (
+    "DNNL_", "ONEDNN_",  # oneDNN: convolutions on the CPU
+    "MKL_", "OPENBLAS_",  # matrix products
+    "KMP_", "OMP_", "GOMP_",  # threads, and with them the order of sums
+    "ATEN_", "TORCH_", "PYTORCH_",  # torch's own: ATEN_CPU_CAPABILITY, TORCH_ALLOW_TF32_CUBLAS_OVERRIDE, ...
+    "CUBLAS", "CUDNN_", "NVIDIA_TF32_OVERRIDE",  # matrix products and convolutions on a GPU
+    "GLIBC_TUNABLES",  # the C library's variants of exp and log
+)  # fmt: skip
+HARMLESS = frozenset({
+    "PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_NO_CUDA_MEMORY_CACHING",  # where memory comes from
+    "TORCH_CPP_LOG_LEVEL", "TORCH_HOME", "TORCH_LOGS", "TORCH_SHOW_CPP_STACKTRACES",  # folders and messages
+})  # fmt: skip
+
 
 def environment(threads: int) -> dict[str, str]:
     """Return the variables that must be set before torch and CUDA start.
@@ -13,3 +29,17 @@ def environment(threads: int) -> dict[str, str]:
         "GOMP_SPINCOUNT": "1000",  # by default threads spin 300,000 times for each other: ruinous beside other load
         "PYTHONHASHSEED": "0",
     }
+
+
+def foreign_variables(names: Collection[str], threads: int) -> list[str]:
+    """Return those of a process's variables that may change the weights and are not the contract's."""
+    contract = environment(threads)
+    return sorted(
+        name for name in names if name.startswith(NUMERIC_PREFIXES) and name not in HARMLESS and name not in contract
+    )
+
+
+def sealed_environment(present: Mapping[str, str], threads: int) -> dict[str, str]:
+    """Return the variables `present` without the foreign ones, with the contract's over them."""
+    foreign = foreign_variables(present, threads)
+    return {name: value for name, value in present.items() if name not in foreign} | environment(threads)

@@ -5,22 +5,40 @@ import hashlib
 import json
 from pathlib import Path
 
-from tasks.training.spec import Recipe
+from serving.bundle.contract import file_sha256
+from tasks.errors import ConfigError
+from tasks.training.spec import TrainingSpec
 
 PROJECT = Path(__file__).parents[2]
 CODE = ("tasks/training/*.py", "serving/bundle/*.py")  # what a training imports of ours
 
 
-def inputs_key(recipe: Recipe, *, data_digest: str, size_px: int, channels: int, lock: Path) -> str:
-    """Return the SHA-256 over recipe, data, image size, code and lock; the seed is not in it."""
-    values = {
-        "recipe": dataclasses.asdict(recipe),
-        "data_digest": data_digest,
-        "image": [channels, size_px],
-        "code": code_sha256(),
-        "lock": hashlib.sha256(lock.read_bytes()).hexdigest(),
-    }
+def inputs_key(spec: TrainingSpec, *, lock: Path) -> str:
+    """Return the SHA-256 over all of a spec that decides the weights, the code and the lock.
+
+    `spec.seed` is the base seed, that of the first attempt. Where the pixels and the weights file stand is not in
+    the key: their content is, by the data's digest and by the file's SHA-256.
+
+    Raises:
+        ConfigError: the weights file cannot be read.
+    """
+    values = dataclasses.asdict(spec)
+    del values["pixels"]
+    values["recipe"]["weights_file"] = weights_file_sha256(spec.recipe.weights_file)
+    values |= {"code": code_sha256(), "lock": file_sha256(lock)}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
+def weights_file_sha256(path: str) -> str:
+    """Return the SHA-256 of a weights file, or nothing where there is none.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return file_sha256(Path(path)) if path else ""
+    except OSError as error:
+        raise ConfigError(f"training.weights_file = {path!r} cannot be read: {error.strerror}") from error
 
 
 def code_sha256() -> str:

@@ -97,7 +97,7 @@ def test_a_lost_manifest_does_not_cost_added_images(project: Project):
     write_images(project.root / "more" / "bag", 30)
     add(project)
     (project.data / "manifest.json").unlink()
-    with pytest.raises(DataError, match=r"shards of added batches .*restore it with `dvc checkout`"):
+    with pytest.raises(DataError, match=r"shards of added batches .*move the folder away.* `evergreen data restore`"):
         project.prepare()
     assert list(project.data.glob("added-*"))
 
@@ -106,7 +106,7 @@ def test_a_lost_shard_of_an_added_batch_is_named(project: Project):
     project.prepare()
     write_images(project.root / "more" / "bag", 30)
     (project.data / add(project).shards[0]).unlink()
-    with pytest.raises(DataError, match="lost shards of 'added-0001-more', whose images are nowhere else"):
+    with pytest.raises(DataError, match="lost shards of 'added-0001-more', which no source has: move the folder"):
         project.prepare()
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tasks.data import shards
 from tasks.errors import ConfigError, DataError
 from tasks.settings import SourceSettings
 from tests.data.conftest import Project
@@ -187,4 +188,36 @@ def test_a_source_needs_a_location(project: Project):
 def test_an_unknown_protocol_is_named(project: Project, location):
     project.set(sources=(SourceSettings(kind="parquet", location=location),))
     with pytest.raises(DataError, match=re.escape(location)):
+        project.prepare()
+
+
+def test_a_source_that_goes_away_is_told_from_a_folder_that_cannot_be_written(project: Project):
+    def remove(stage: str, done: int, total: int) -> None:
+        if stage.startswith("pack") and done == 0:
+            min(project.images.rglob("*.png")).unlink()
+
+    with pytest.raises(DataError, match=r"source 'image_folder' cannot be read: .*see that it is all there"):
+        project.prepare(remove)
+
+
+def test_a_shard_that_cannot_be_written_is_named(project: Project, monkeypatch: pytest.MonkeyPatch):
+    def refuse(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(shards, "_open_writer", refuse)
+    with pytest.raises(DataError, match=r"packed data of 'image_folder' cannot be written: .*data/.*make .*writable"):
+        project.prepare()
+
+
+def test_a_quarantine_that_cannot_be_written_is_named(project: Project):
+    empty_file(project.images / "bag" / "bad.png")
+    project.home.mkdir()
+    (project.home / "quarantine").write_text("")
+    with pytest.raises(DataError, match=r"packed data of 'image_folder' cannot be written: .*quarantine"):
+        project.prepare()
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(project: Project):
+    project.data.write_text("")
+    with pytest.raises(DataError, match=r"data.folder = .*/data cannot be made: File exists; set it to another"):
         project.prepare()

@@ -1,4 +1,5 @@
 import dataclasses
+import importlib.metadata
 import os
 import shutil
 import subprocess
@@ -93,14 +94,49 @@ def test_statistics_are_those_of_the_images_as_sent(project: Project, cache: Pat
     assert dict(zip(arrays.ids.tolist(), arrays.statistics.tolist(), strict=True)) == expected
 
 
-def test_a_map_of_an_earlier_version_of_this_code_is_built_anew(project: Project, cache: Path, monkeypatch):
+def test_other_code_builds_the_map_anew(project: Project, cache: Path, tmp_path: Path, monkeypatch):
     dataset = project.prepare()
-    with monkeypatch.context() as patch:
-        patch.setattr(pixels_module, "PREPROCESSING", pixels_module.PREPROCESSING - 1)
-        old = build_pixels(dataset, channels=1, size_px=28, cache=cache)
-    (old.folder / "statistics.npy").unlink()  # there was none then
+    old = build_pixels(dataset, channels=1, size_px=28, cache=cache)
+    (old.folder / "statistics.npy").unlink()  # say that there was none then
+    for name in pixels_module.MAKERS:
+        copy = tmp_path / "code" / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pixels_module.PROJECT / name, copy)
+    monkeypatch.setattr(pixels_module, "PROJECT", tmp_path / "code")
+    assert build_pixels(dataset, channels=1, size_px=28, cache=cache).folder == old.folder
+    with (tmp_path / "code" / "serving" / "bundle" / "decode.py").open("a") as code:
+        code.write("# other\n")
     new = build_pixels(dataset, channels=1, size_px=28, cache=cache)
     assert len(open_pixels(new).statistics) == 90
+
+
+@pytest.mark.parametrize("name", pixels_module.MAKERS)
+def test_every_line_of_the_code_counts(tmp_path: Path, monkeypatch, name: str):
+    before = pixels_module.makers_digest()
+    for maker in pixels_module.MAKERS:
+        (tmp_path / maker).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(pixels_module.PROJECT / maker, tmp_path / maker)
+    monkeypatch.setattr(pixels_module, "PROJECT", tmp_path)
+    assert pixels_module.makers_digest() == before
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"\n")
+    assert pixels_module.makers_digest() != before
+
+
+@pytest.mark.parametrize("library", ["numpy", "pillow", "torch"])
+def test_another_version_of_a_library_counts(monkeypatch, library: str):
+    before, version = pixels_module.makers_digest(), importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "0" if name == library else version(name))
+    assert pixels_module.makers_digest() != before
+
+
+def test_the_maps_that_were_used_last_are_kept(project: Project, cache: Path):
+    dataset = project.prepare()
+    built = [build_pixels(dataset, channels=1, size_px=28 - size, cache=cache).folder for size in range(4)]
+    for age_s, folder in enumerate(reversed(built)):
+        os.utime(folder, (1_000_000 - age_s, 1_000_000 - age_s))
+    build_pixels(dataset, channels=1, size_px=28, cache=cache)  # the oldest, used again
+    newest = build_pixels(dataset, channels=1, size_px=20, cache=cache).folder
+    assert set((cache / "pixels").iterdir()) == {newest, built[0], built[2], built[3]}
 
 
 def test_a_map_is_built_once_for_a_digest_shape_and_class_order(project: Project, cache: Path):

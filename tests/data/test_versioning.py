@@ -7,12 +7,13 @@ import pytest
 import yaml
 
 from tasks.data.dataset import DatasetVersion
-from tasks.data.pinned import version_file
+from tasks.data.pinned import choose_version, version_file
 from tasks.data.versioning import (
     compare_with_pinned,
     pin_dataset,
     read_pinned,
     restore_dataset,
+    restore_version,
     version_dataset,
 )
 from tasks.errors import DataError
@@ -94,6 +95,65 @@ def test_an_older_version_replaces_what_is_there(project: Project):
     restored = restore_dataset(first.dvc_text, folder=project.data, root=project.root, remote="", home=project.home)
     assert restored.digest == first.dataset.digest
     assert set(project.shard_times()) == set(first.dataset.shards)
+
+
+def restore(project: Project, digest: str | None) -> str:
+    return restore_version(digest, settings=project.settings, root=project.root, home=project.home).digest
+
+
+def test_versions_come_back_by_their_digest(project: Project):
+    first = version(project).dataset.digest
+    shutil.copytree(ASSETS / "shirt", project.images / "shirt")
+    second = version(project).dataset.digest
+    assert restore(project, first[:8]) == first
+    assert restore(project, second) == second
+    shutil.rmtree(project.data)
+    assert restore(project, None) == second, "the newest"
+    assert project.prepare().digest == second
+
+
+@pytest.mark.parametrize("digest", ["f" * 64, ""])
+def test_an_unknown_version_is_refused_with_those_that_are_known(project: Project, digest: str):
+    made = version(project).dataset.digest
+    with pytest.raises(DataError, match=f"no data version '{digest}'; known, the newest first: {made[:16]}"):
+        restore(project, digest)
+
+
+def test_a_beginning_of_two_digests_is_refused():
+    with pytest.raises(DataError, match="2 versions of the data begin with 'a'; known, the newest first: ab, ac"):
+        choose_version("a", {"ab": "", "ac": ""})
+
+
+def test_without_a_version_the_pinned_one_comes_back(project: Project):
+    pin_dataset(made := version(project))
+    version_file(project.home, made.dataset.digest).unlink()
+    shutil.rmtree(project.data)
+    assert restore(project, None) == made.dataset.digest
+
+
+def test_without_any_version_nothing_is_restored(project: Project):
+    project.prepare()
+    with pytest.raises(DataError, match="no version of the data is known here: run `evergreen run`"):
+        restore(project, None)
+
+
+def forget_the_manifest(project: Project) -> None:
+    (project.data / "manifest.json").unlink()
+
+
+def pack_something_new(project: Project) -> None:
+    shutil.copytree(ASSETS / "shirt", project.images / "shirt")
+    project.prepare()
+
+
+@pytest.mark.parametrize("change", [forget_the_manifest, pack_something_new])
+def test_data_of_which_no_version_is_kept_is_not_replaced(project: Project, change):
+    made = version(project)
+    change(project)
+    before = set(project.shard_times())
+    with pytest.raises(DataError, match="of which no version is kept, and which would be lost"):
+        restore(project, made.dataset.digest)
+    assert set(project.shard_times()) == before
 
 
 def test_a_version_that_is_nowhere_is_named(project: Project):

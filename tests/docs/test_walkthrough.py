@@ -29,13 +29,13 @@ def test_one_own_data_is_served(shell: Shell, settings_block: Block) -> None:
     shell.type(create, folder=shell.project.parent)
     shell.edit_settings(settings_block.text)
     printed = shell.type(run)
-    assert "promoted: pass, all 2 gates passed" in printed
+    assert "promoted: all 2 gates passed" in printed
     assert "packed image_folder: new or changed; no data.dvc" in printed
     assert "wardrobe version 1, stage Production" in printed
     assert "(version 1)" in printed
     printed = shell.type(add)
     assert "160 images as added-0001-new" in printed
-    assert "promoted: pass, all 3 gates passed" in printed
+    assert "promoted: all 3 gates passed" in printed
     shell.edit_settings('[data]\nremote = "storage"\n')
     shell.type(pin)
     digest = next(line for line in (shell.project / "data.dvc").read_text().splitlines() if "digest" in line)

@@ -44,7 +44,7 @@ def test_nothing_is_in_production_before_the_first_run(project: Project) -> None
 
 def test_the_first_run_ends_in_production(project: Project) -> None:
     output = project.evergreen("run")
-    assert "promoted: pass" in output
+    assert "promoted: all" in output
     assert "1,000 of 1,000 classes as offline" in output
     champion = project.status()["champion"]
     assert (champion["name"], champion["version"]) == ("fashion-mnist", 1)
@@ -98,7 +98,7 @@ def test_a_scheduled_run_of_the_same_inputs_trains_nothing(project: Project) -> 
 def test_a_second_run_takes_the_next_seed_and_says_why_it_keeps_or_promotes(project: Project) -> None:
     output = project.evergreen("run")
     assert "reused" in output
-    assert "kept the champion: fail" in output or "promoted: pass" in output
+    assert "kept the champion: " in output or "promoted: all" in output
     version = mlflow_get(project, "model-versions/get", name="fashion-mnist", version="2")["model_version"]
     seeds = [run_seed(project, found) for found in (1, 2)]
     assert seeds[1] == seeds[0] + 1
@@ -116,7 +116,7 @@ def test_a_killed_training_leaves_the_champion_and_the_next_run_goes_through(pro
     assert project.predict(PHOTO).status_code == 200
     folder = few_more_images(project)
     assert "images as" in project.evergreen("data", "add", str(folder))
-    assert "promoted: pass" in project.evergreen("run")
+    assert "promoted: all" in project.evergreen("run")
     runs = mlflow_post(project, "runs/search", experiment_ids=["1"])["runs"]
     assert sorted(run["info"]["status"] for run in runs) == ["FINISHED", "FINISHED", "FINISHED", "KILLED"]
     assert project.git_status() == ""
@@ -147,21 +147,38 @@ def test_an_unknown_version_is_refused_with_the_way_out(project: Project) -> Non
     assert "Traceback" not in output
 
 
-def test_a_worker_runs_what_the_ui_asks_for(project: Project) -> None:
-    deployment = prefect_get(project, "deployments/name/prepare/data")
-    run = httpx.post(
-        f"{project.prefect_url}/api/deployments/{deployment['id']}/create_flow_run", json={}, trust_env=False
-    ).json()
+@pytest.mark.parametrize(
+    ("deployment", "parameters"),
+    [("prepare/data", {}), ("retrain/by-hand", {"overrides": {"training.epochs": 1}, "release": False})],
+    ids=["prepare", "retrain"],
+)
+def test_a_worker_runs_what_the_ui_asks_for(project: Project, deployment: str, parameters: dict) -> None:
+    found = prefect_get(project, f"deployments/name/{deployment}")
+    url = f"{project.prefect_url}/api/deployments/{found['id']}/create_flow_run"
+    run = httpx.post(url, json={"parameters": parameters}, trust_env=False).raise_for_status().json()
 
     def state() -> str:
         return str(prefect_get(project, f"flow_runs/{run['id']}")["state"]["type"])
 
     wait_for(lambda: state() in ("COMPLETED", "FAILED", "CRASHED"), "the flow's end")
     assert state() == "COMPLETED"
+
+
+def test_wrong_parameters_are_refused_before_anything_runs(project: Project) -> None:
+    found = prefect_get(project, "deployments/name/release/version")
+    url = f"{project.prefect_url}/api/deployments/{found['id']}/create_flow_run"
+    refused = httpx.post(url, json={"parameters": {"version": "the best"}}, trust_env=False)
+    assert refused.status_code == 409
+    assert "'the best' is not of type 'integer'" in refused.text
+
+
+def test_the_deployments_are_described_and_one_runs_daily(project: Project) -> None:
     daily = prefect_get(project, "deployments/name/retrain/daily")
     assert [schedule["schedule"]["cron"] for schedule in daily["schedules"]] == ["0 3 * * *"]
-    properties = daily["parameter_openapi_schema"]["properties"]
-    assert all(properties[name].get("description") for name in ("scheduled", "release", "overrides"))
+    for name in ("retrain/daily", "retrain/by-hand", "release/version", "rollback/previous"):
+        properties = prefect_get(project, f"deployments/name/{name}")["parameter_openapi_schema"]["properties"]
+        assert properties
+        assert all(parameter.get("description") for parameter in properties.values()), name
 
 
 def test_the_controller_comes_back_with_what_it_had(project: Project) -> None:

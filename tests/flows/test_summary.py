@@ -38,12 +38,12 @@ def summary(settings, tmp_path) -> RunSummary:
         probabilities=np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.4, 0.6]], dtype=np.float32),
         split=Split.TEST,
     )
-    champion = Champion(version, scores, None, "digest")
+    champion = Champion(version, scores, None, data_digest="digest", tolerance=0.0005)
     spec = TrainingSpec("", "digest", ("bag", "coat"), 1, 28, recipe=None, seed=7, threads=1, device="cpu")
     served = ServedCheck(images=4, equal_classes=4, worst_error=2e-7, tolerance=0.0005, accuracy=0.75, version="4")
     return RunSummary(
         outcome="promoted",
-        reason="pass, better | so",
+        reason="better | so",
         data="4 images",
         trained=version,
         trained_accuracy=0.75,
@@ -57,7 +57,7 @@ def summary(settings, tmp_path) -> RunSummary:
 
 def test_it_says_everything(summary, settings):
     rows = dict(summary.rows())
-    assert rows["outcome"] == "promoted: pass, better | so"
+    assert rows["outcome"] == "promoted: better | so"
     assert rows["trained"] == "version 4, seed 7 (attempt 2 with these inputs), accuracy 0.7500"
     assert rows["in production"] == "shoes version 4, stage Production"
     assert rows["accuracy offline"] == "0.7500 on 4 test images"

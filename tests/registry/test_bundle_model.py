@@ -1,5 +1,6 @@
 """A bundle in MLflow: logged, registered, fetched back, and loaded by MLflow itself."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -16,6 +17,9 @@ import pytest
 from serving.bundle.contract import CONTRACT, bundle_digest, read_contract, verify_files
 from serving.model import Model
 from tasks.errors import RegistryError
+from tasks.registry.bundle_cache import download
+from tasks.registry.bundle_model import log_bundle
+from tasks.registry.record import UnusableBundleError
 from tasks.registry.registration import register
 from tests.bundles import make_images, make_tiny_bundle
 
@@ -53,9 +57,9 @@ def test_logging_makes_no_noise(tracking, experiment, bundle, requirements, capf
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_run_shows_its_model_and_logs_it_only_once(tracking, logged, client, bundle, requirements):
+def test_a_run_shows_its_model_and_logs_it_only_once(logged, client, bundle, requirements):
     run_id, source = logged
-    assert tracking.resume_run(run_id).log_bundle(bundle, requirements=requirements) == source
+    assert log_bundle(client, run_id, bundle, requirements=requirements) == source
     outputs = client.get_run(run_id).outputs.model_outputs
     assert [f"models:/{output.model_id}" for output in outputs] == [source]
 
@@ -169,7 +173,7 @@ def test_another_bundle_in_its_place_is_refused_with_both_digests(registry, regi
     other = make_tiny_bundle(tmp_path / "other", seed=2)
     shutil.rmtree(stored_bundle(registered))
     shutil.copytree(other, stored_bundle(registered))
-    with pytest.raises(RegistryError) as caught:
+    with pytest.raises(UnusableBundleError) as caught:
         registry.download_bundle(registered.version, tmp_path / "cache")
     assert digest in str(caught.value)
     assert bundle_digest(other) in str(caught.value)
@@ -179,13 +183,41 @@ def test_another_bundle_in_its_place_is_refused_with_both_digests(registry, regi
 @pytest.mark.parametrize("file", ["model.pt", CONTRACT])
 def test_a_bundle_that_lost_a_file_is_refused(registry, registered, tmp_path, file):
     (stored_bundle(registered) / file).unlink()
-    with pytest.raises(RegistryError, match="is damaged"):
+    with pytest.raises(UnusableBundleError, match="is damaged"):
         registry.download_bundle(registered.version, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_bundle_that_is_gone_is_an_answer(registry, registered, tmp_path):
+    shutil.rmtree(stored_bundle(registered))
+    with pytest.raises(UnusableBundleError, match=r"has no bundle at .* any more"):
+        registry.download_bundle(registered.version, tmp_path / "cache")
+
+
+def test_an_outage_while_fetching_says_nothing_about_the_bundle(registry, registered, tmp_path, monkeypatch):
+    def away(**_):
+        raise ConnectionError("connection refused")
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", away)
+    with pytest.raises(RegistryError, match="connection refused") as caught:
+        registry.download_bundle(registered.version, tmp_path / "cache")
+    assert not isinstance(caught.value, UnusableBundleError)
+
+
+@pytest.mark.parametrize("place", ["outside", "../outside", "."], ids=["absolute", "upwards", "the cache itself"])
+def test_a_digest_that_names_another_folder_deletes_nothing(registry, registered, tmp_path, place):
+    cache, outside = tmp_path / "cache", tmp_path / "outside"
+    for folder in (cache, outside):
+        folder.mkdir()
+        (folder / "kept").touch()
+    digest = str(outside) if place == "outside" else place
+    with pytest.raises(UnusableBundleError, match=f"'{digest}' is no bundle digest"):
+        download(dataclasses.replace(registered, digest=digest), cache, registry.address)
+    assert [(folder / "kept").exists() for folder in (cache, outside)] == [True, True]
 
 
 def test_a_version_made_by_hand_has_no_bundle(registry, client, tmp_path):
     client.create_registered_model(registry.model)
     client.create_model_version(registry.model, "file:///nowhere", await_creation_for=0)
-    with pytest.raises(RegistryError, match=r"version 1 .* was not registered by Evergreen"):
+    with pytest.raises(UnusableBundleError, match=r"version 1 .* was not registered by Evergreen"):
         registry.download_bundle(1, tmp_path)

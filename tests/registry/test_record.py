@@ -1,3 +1,5 @@
+import dataclasses
+import json
 import subprocess
 import sys
 
@@ -10,9 +12,20 @@ RELEASE = DesiredRelease("r1", "release", 4, "ab" * 32, "mia", "all gates passed
 ROLLBACK = DesiredRelease("r2", "rollback", None, None, "mia", "users complain", "2026-11-20T05:35:12+00:00")
 
 
-@pytest.mark.parametrize("desired", [RELEASE, ROLLBACK], ids=["release", "rollback"])
+@pytest.mark.parametrize(
+    "desired",
+    [RELEASE, dataclasses.replace(RELEASE, judged_against=3), ROLLBACK],
+    ids=["release by hand", "release after a judgement", "rollback"],
+)
 def test_a_desired_release_survives_its_tag(desired):
     assert DesiredRelease.from_json(desired.to_json()) == desired
+
+
+def test_a_request_of_before_the_judged_champion_was_written_can_be_read():
+    values = json.loads(RELEASE.to_json())
+    del values["judged_against"]
+    assert DesiredRelease.from_json(json.dumps(values)) == RELEASE
+    assert RELEASE.judged_against is None
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from mlflow.entities import LoggedModelStatus
 
 from tasks.errors import RegistryError
 from tasks.registry.client import CLIENT_DEFAULTS
-from tasks.registry.record import DesiredRelease, RegistryView
+from tasks.registry.record import DIGEST_TAG, DesiredRelease, NotRegisteredError, RegistryView
 from tasks.registry.registration import register
 from tasks.registry.registry import Registry
 from tasks.registry.stages import STAGE_TAG, Stage, set_stage
 from tests.registry.crashing import CrashError, CrashingClient, Fuse
+
+D1 = "1" * 64
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def models(client, experiment):
     return make
 
 
-def register_new(registry, models, digest="d1", verdict="pass"):
+def register_new(registry, models, digest=D1, verdict="pass"):
     run_id, source = models()
     return register(registry, run_id, source, digest=digest, verdict=verdict, tags={"evergreen.accuracy": "0.91"})
 
@@ -46,11 +48,11 @@ def test_an_accepted_model_becomes_the_challenger_in_staging(registry, models, c
     found = client.get_model_version_by_alias(registry.model, "challenger")
     assert found.version == version.version == 1
     assert found.current_stage == found.tags[STAGE_TAG] == "Staging"
-    assert (found.tags["evergreen.digest"], found.tags["evergreen.verdict"]) == ("d1", "pass")
+    assert (found.tags["evergreen.digest"], found.tags["evergreen.verdict"]) == (D1, "pass")
     assert found.tags["evergreen.run"] == found.run_id == version.run_id
     assert found.tags["evergreen.accuracy"] == "0.91"
     assert version == registry.challenger()
-    assert (version.digest, version.stage, version.aliases) == ("d1", Stage.STAGING, ("challenger",))
+    assert (version.digest, version.stage, version.aliases) == (D1, Stage.STAGING, ("challenger",))
 
 
 @pytest.mark.parametrize("verdict", ["fail", "inconclusive"])
@@ -63,7 +65,7 @@ def test_a_model_that_did_not_pass_is_kept_archived_with_its_verdict(registry, m
 
 
 def test_a_newer_challenger_takes_the_place_of_the_older(registry, models, client):
-    first, second = register_new(registry, models), register_new(registry, models, digest="d2")
+    first, second = register_new(registry, models), register_new(registry, models, digest="2" * 64)
     assert client.get_registered_model(registry.model).aliases == {"challenger": second.version}
     assert client.get_model_version(registry.model, str(first.version)).current_stage == "Archived"
     assert [version.version for version in registry.versions()] == [1, 2]
@@ -72,7 +74,7 @@ def test_a_newer_challenger_takes_the_place_of_the_older(registry, models, clien
 
 def test_registering_a_run_twice_returns_the_version_it_made(registry, models, client):
     run_id, source = models()
-    wanted = {"digest": "d1", "verdict": "pass", "tags": {"a": "1"}}
+    wanted = {"digest": D1, "verdict": "pass", "tags": {"a": "1"}}
     first = register(registry, run_id, source, **wanted)
     assert register(registry, run_id, source, **wanted) == first
     assert len(client.search_model_versions(f"name = '{registry.model}'")) == 1
@@ -82,17 +84,17 @@ def test_registering_a_run_twice_returns_the_version_it_made(registry, models, c
 def test_a_registration_cut_short_after_any_write_is_completed_by_the_next(registry, models, client, verdict):
     """The runs are registered one after the other, the n-th cut short after its n-th write."""
     wanted = {"verdict": verdict, "tags": {"a": "1"}}
-    register_new(registry, models, digest="earlier")
+    register_new(registry, models, digest="0" * 64)
     limit, crashed = 0, True
     while crashed:
         limit += 1
         run_id, source = models()
         crashing = Registry(registry.address, registry.model, client=CrashingClient(registry.address, Fuse(limit)))
         try:
-            register(crashing, run_id, source, digest="d1", **wanted)
+            register(crashing, run_id, source, digest=D1, **wanted)
             crashed = False
         except CrashError:
-            register(registry, run_id, source, digest="d1", **wanted)
+            register(registry, run_id, source, digest=D1, **wanted)
         found = {int(item.version): item for item in client.search_model_versions(f"name = '{registry.model}'")}
         challenger = limit + 1 if verdict == "pass" else 1
         assert sorted(found) == list(range(1, limit + 2))
@@ -106,20 +108,20 @@ def test_a_registration_cut_short_after_any_write_is_completed_by_the_next(regis
 
 def test_missing_tags_are_repaired(registry, models, client):
     run_id, source = models()
-    register(registry, run_id, source, digest="d1", verdict="pass", tags={})
+    register(registry, run_id, source, digest=D1, verdict="pass", tags={})
     client.delete_model_version_tag(registry.model, "1", "evergreen.verdict")
-    register(registry, run_id, source, digest="d1", verdict="pass", tags={"later": "yes"})
+    register(registry, run_id, source, digest=D1, verdict="pass", tags={"later": "yes"})
     tags = client.get_model_version(registry.model, "1").tags
     assert (tags["evergreen.verdict"], tags["later"]) == ("pass", "yes")
 
 
 def test_registering_again_does_not_take_a_champion_down(registry, models, client):
     run_id, source = models()
-    register(registry, run_id, source, digest="d1", verdict="pass", tags={})
+    register(registry, run_id, source, digest=D1, verdict="pass", tags={})
     client.set_registered_model_alias(registry.model, "champion", "1")
     client.delete_registered_model_alias(registry.model, "challenger")
     registry.set_stage(1, Stage.PRODUCTION)
-    version = register(registry, run_id, source, digest="d1", verdict="pass", tags={})
+    version = register(registry, run_id, source, digest=D1, verdict="pass", tags={})
     assert (version.stage, version.aliases) == (Stage.PRODUCTION, ("champion",))
 
 
@@ -148,13 +150,20 @@ def test_a_source_that_is_no_logged_model_is_refused(registry):
 
 def test_a_version_that_does_not_exist(registry, models):
     register_new(registry, models)
-    with pytest.raises(RegistryError, match=f"{registry.model} has no version 7"):
+    with pytest.raises(NotRegisteredError, match=f"{registry.model} has no version 7"):
         registry.version(7)
+
+
+@pytest.mark.parametrize("text", ["", "d1", "/etc", "../" * 3, D1.replace("1", "A"), D1 + "\n", D1 + "1"])
+def test_a_tag_that_is_no_digest_counts_as_none(registry, models, client, text):
+    register_new(registry, models)
+    client.set_model_version_tag(registry.model, "1", DIGEST_TAG, text)
+    assert registry.version(1).digest == ""
 
 
 def test_the_desired_release_is_a_tag_that_one_request_reads_with_the_aliases(registry, models, client):
     register_new(registry, models)
-    desired = DesiredRelease("r1", "release", 1, "d1", "mia", "gates passed", "2026-11-20T04:35:12+00:00")
+    desired = DesiredRelease("r1", "release", 1, D1, "mia", "gates passed", "2026-11-20T04:35:12+00:00")
     registry.ask(desired)
     assert "evergreen.desired" in client.get_registered_model(registry.model).tags
     assert registry.desired() == desired

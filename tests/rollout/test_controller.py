@@ -4,21 +4,24 @@ import dataclasses
 import json
 import os
 import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tasks.errors import RegistryError
+from tasks.errors import RegistryError, ReleaseError
 from tasks.registry import transitions
 from tasks.registry.ledger import open_ledger
 from tasks.registry.registry import Registry
+from tasks.rollout import wait
 from tasks.rollout.act import Actor
 from tasks.rollout.engines.process import instance_folder
 from tasks.rollout.instances import InstanceRecords
 from tasks.rollout.lease import TOKEN, LeaseError
 from tasks.rollout.status import status_path
 from tests.rollout.registering import ask
-from tests.rollout.running import Load
+from tests.rollout.running import TIMEOUT_S, Load
 from tests.rollout.world import corrupt, put
 
 
@@ -144,6 +147,7 @@ def test_without_mlflow_the_last_known_state_serves_also_after_a_restart(world, 
 def test_an_outage_right_after_the_commit_point_is_made_good_by_the_same_controller(
     world, champion, monkeypatch, action
 ):
+    assert world.release(world.register()).is_success, "there is a version to go back to"
     before = world.registry.view()
     version = world.register() if action == "release" else None
     complete, outages = transitions.complete, []
@@ -168,6 +172,51 @@ def test_an_outage_right_after_the_commit_point_is_made_good_by_the_same_control
     assert stages[before.champion] == "Archived"
     assert open_ledger(world.settings.home).open_intent(world.settings.model.name) is None
     world.settle()
+
+
+@pytest.mark.parametrize("read", ["version", "download_bundle"])
+def test_an_outage_while_a_request_is_read_or_fetched_does_not_fail_it(world, champion, monkeypatch, read):
+    version = world.register()
+    found, outages = getattr(Registry, read), []
+
+    def fail_once(registry, number, *arguments):
+        if number == version.version and not outages:
+            outages.append(number)
+            raise RegistryError("MLflow is away")
+        return found(registry, number, *arguments)
+
+    request = ask(world.registry, "release", version)
+    monkeypatch.setattr(Registry, read, fail_once)
+    assert world.answer(request).is_success
+    assert outages == [version.version]
+    world.settle()
+
+
+def test_a_request_that_was_replaced_before_it_was_begun_is_not_waited_for(world, champion, monkeypatch):
+    replaced = ask(world.registry, "release", champion)
+    began = threading.Event()
+    read = wait.read_status
+
+    def read_and_tell(home):
+        began.set()
+        return read(home)
+
+    monkeypatch.setattr(wait, "read_status", read_and_tell)
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(wait.wait_for_release, world.settings.home, replaced, print, timeout_s=TIMEOUT_S)
+        assert began.wait(TIMEOUT_S)
+        newer = ask(world.registry, "release", world.register())
+        assert world.answer(newer).is_success
+        with pytest.raises(ReleaseError, match=f"superseded by request {newer} of Ada"):
+            waiting.result(TIMEOUT_S)
+    world.settle()
+
+
+def test_a_release_of_a_version_that_is_not_there_fails_at_once(world, champion):
+    unknown = dataclasses.replace(champion, version=champion.version + 1_000)
+    outcome = world.release(unknown)
+    assert not outcome.is_success
+    assert f"has no version {unknown.version}" in outcome.reason
 
 
 def test_a_failed_release_is_not_tried_again_where_the_state_file_was_lost(world, champion):

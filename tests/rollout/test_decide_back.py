@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from tasks.evaluation.gates import Verdict
+from tasks.registry.record import NO_CHAMPION
 from tasks.rollout.decide import decide
 from tasks.rollout.facts import (
     Finding,
@@ -110,6 +111,40 @@ def test_a_request_that_cannot_be_met_fails_at_once(desired, requested, problem,
     seen = dataclasses.replace(SERVED, desired=desired, requested=requested, request_problem=problem)
     decision = decide(None, seen, LIMITS)
     assert (decision.state.phase, decision.state.reason, decision.actions) == (Phase.FAILED, reason, ())
+
+
+@pytest.mark.parametrize(
+    ("judged_against", "champion", "reason"),
+    [
+        (None, known(1), ""),
+        (None, None, ""),
+        (1, known(1), ""),
+        (NO_CHAMPION, None, ""),
+        (1, known(2), ""),
+        (1, known(3), "version 2 was judged against version 1, but version 3 is in production now: run again"),
+        (
+            NO_CHAMPION,
+            known(3),
+            "version 2 was judged against no champion, but version 3 is in production now: run again",
+        ),
+        (1, None, "version 2 was judged against version 1, but no champion is in production now: run again"),
+    ],
+    ids=[
+        "by hand",
+        "by hand, the first",
+        "against the champion",
+        "as the first",
+        "asked for again when it is the champion",
+        "another run was faster",
+        "another run was first",
+        "the champion is gone",
+    ],
+)
+def test_a_release_counts_only_against_the_champion_it_was_judged_against(judged_against, champion, reason):
+    desired = dataclasses.replace(asked("release", 2), judged_against=judged_against)
+    state = decide(None, dataclasses.replace(SERVED, desired=desired, champion=champion), LIMITS).state
+    assert (state.phase, state.reason) == (Phase.FAILED if reason else Phase.BOOTING, reason)
+    assert state.version == (None if reason else 2), "a version that was not touched is not archived"
 
 
 def test_a_canary_gets_its_share_and_the_champion_the_rest():

@@ -69,6 +69,36 @@ def test_anothers_answer_is_not_ours(tmp_path):
         wait_for_release(tmp_path, "r2", print, timeout_s=0.2)
 
 
+EARLIER, LATER = "2026-01-01T00:00:00.000+00:00", "9999-01-01T00:00:00.000+00:00"
+
+
+def seen(request, action, *, at):
+    return {"registry": {"desired": {"id": request, "action": action, "version": 7, "who": "Bo", "asked_at": at}}}
+
+
+@pytest.mark.parametrize(("action", "what"), [("release", "version 7"), ("rollback", "a rollback")])
+def test_a_request_that_a_newer_one_has_replaced_is_given_up_at_once(tmp_path, action, what):
+    write_status(tmp_path, alive(**seen("r2", action, at=LATER)))
+    with pytest.raises(ReleaseError, match=f"superseded by request r2 of Bo for {what}"):
+        wait_for_release(tmp_path, "r1", print, timeout_s=60)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        seen("r2", "release", at=EARLIER),
+        seen("r1", "release", at=LATER),
+        {**seen("r2", "release", at=LATER), "release": ReleaseState(Phase.BOOTING, request_id="r1").to_json()},
+        {"registry": {"desired": None}},
+    ],
+    ids=["an earlier one, ours is not read yet", "ours", "ours is begun and will be answered", "none yet"],
+)
+def test_a_request_that_may_still_be_answered_is_waited_for(tmp_path, status):
+    write_status(tmp_path, alive(**status))
+    with pytest.raises(ReleaseError, match="not answered within"):
+        wait_for_release(tmp_path, "r1", print, timeout_s=0.2)
+
+
 @pytest.mark.parametrize("status", [None, {"heartbeat_s": 0.0}, {"heartbeat_s": time.time() - STALE_AFTER_S - 5}])
 def test_without_a_controller_the_way_out_is_said(tmp_path, monkeypatch, status):
     monkeypatch.setattr(wait, "START_S", 0.1)

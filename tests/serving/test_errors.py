@@ -1,9 +1,12 @@
 """What a client is told, by status and sentence, for everything that it can get wrong."""
 
 import base64
+import tracemalloc
 
 import pytest
 
+from serving.errors import BadInputError
+from serving.images import to_uint8
 from tests.bundles import make_images
 from tests.serving.files import encode, png_header
 
@@ -47,13 +50,21 @@ def shaped(shape: str) -> dict[str, str]:
         (JSON, b'{"images": [[1, 2]]}', 422, "images[0] has shape (2,); expected (H, W) or (H, W, 3)"),
         (JSON, b'{"images": [[[[1, 2]]]]}', 422, "images[0] has shape (1, 1, 2); expected (H, W) or (H, W, 3)"),
         (JSON, b'{"images": [[[1, 2], [3]]]}', 422, "images[0] is not an array of integers: "),
-        (JSON, b'{"images": [[[1]], [[0.5]]]}', 422, "images[1]: expected integers 0 to 255, got float64"),
-        (JSON, b'{"images": [[[-1, 256]]]}', 422, "images[0]: expected integers 0 to 255, got -1 to 256"),
-        (JSON, b'{"images": [[[true]]]}', 422, "images[0]: expected integers 0 to 255, got bool"),
-        (JSON, b'{"images": [[[1e999]]]}', 422, "images[0]: expected integers 0 to 255, got float64"),
-        (JSON, b'{"images": [[[99999999999999999999]]]}', 422, "images[0]: expected integers 0 to 255, got object"),
+        (JSON, b'{"images": [[[1]], [[0.5]]]}', 422, "images[1]: expected integers 0 to 255, got 0.5"),
+        (JSON, b'{"images": [[[-1, 256]]]}', 422, "images[0]: expected integers 0 to 255, got -1"),
+        (JSON, b'{"images": [[[true]]]}', 422, "images[0]: expected integers 0 to 255, got True"),
+        (JSON, b'{"images": [[[1e999]]]}', 422, "images[0]: expected integers 0 to 255, got inf"),
+        (JSON, b'{"images": [[[99999999999999999999]]]}', 422, "expected integers 0 to 255, got 99999999999999999999"),
         (JSON, b'{"images": [[]]}', 422, "images[0]: expected integers 0 to 255, got nothing"),
-        (JSON, b'{"images": [null]}', 422, "images[0]: expected integers 0 to 255, got object"),
+        (JSON, b'{"images": [null]}', 422, "images[0]: expected integers 0 to 255, got None"),
+        (JSON, b'{"images": [[[1, 2], 3]]}', 422, "images[0] is not an array of integers: "),
+        (JSON, b'{"images": [{"a": 1}]}', 422, "images[0]: expected integers 0 to 255, got {'a': 1}"),
+        (JSON, b'{"images": [[["' + b"x" * 500 + b'"]]]}', 422, "got 'xxxxxxxxxxxx...xxxxxxxxxxxxx'"),
+        (JSON, b'{"images": [' + b"[" * 900 + b"]" * 900 + b"]}", 422, "images[0] has lists in lists in lists: "),
+        (JSON, b'{"images": [[[' + b"9" * 5000 + b"]]]}", 422, "the body is not JSON: Exceeds the limit"),
+        (JSON, '{"images": ["é"]}'.encode(), 422, "images[0] is not base64: "),
+        (shaped("9" * 5000 + ",28"), b"\0", 422, "x-image-shape is '999999999999...9999999999,28'; expected H,W"),
+        (shaped("1," * 9000 + "1"), b"\0", 422, "x-image-shape is '1,1,1,1,1,1,...1,1,1,1,1,1,1'; expected H,W"),
         (JSON, b'{"images": ["%%"]}', 422, "images[0] is not base64: "),
         (JSON, b'{"images": ["aGVsbG8="]}', 422, "images[0]: not a PNG or JPEG: starts with b'hello'"),
     ],
@@ -70,6 +81,41 @@ def test_top_k_out_of_range(client, top_k):
     response = client.post("/predict", content=encode(IMAGE, "PNG"), params={"top_k": top_k})
     assert response.status_code == 422
     assert f"top_k is {top_k!r}; expected an integer from 1 to 7" in response.json()["error"]
+
+
+def test_a_number_of_thousands_of_digits_is_refused(client):
+    response = client.post("/predict", content=encode(IMAGE, "PNG"), params={"top_k": "9" * 5000})
+    assert response.status_code == 422
+    assert "top_k is '999999999999...9999999999999'; expected an integer from 1 to 7" in response.json()["error"]
+
+
+def test_long_texts_among_pixels_take_no_memory():
+    values = ["a" * 100_000, *["b"] * 200]  # as an array of texts: 80 MB
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadInputError, match=r"expected integers 0 to 255, got 'aaa"):
+            to_uint8([values], "images[0]")
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes < 1_000_000
+
+
+@pytest.mark.parametrize(
+    "request_of",
+    [
+        lambda count: {"json": {"images": [[[0]]] * count}},
+        lambda count: {"content": b"\0" * count * 4, "headers": shaped(f"{count},2,2")},
+        lambda count: {"content": b"\0" * count, "headers": shaped(f"{count},1,1,1")},
+    ],
+    ids=["JSON", "raw", "raw with channels"],
+)
+def test_more_images_than_the_limit_are_refused(make_client, request_of):
+    client = make_client(max_images=3)
+    assert client.post("/predict", **request_of(3)).status_code == 200
+    response = client.post("/predict", **request_of(4))
+    assert response.status_code == 413
+    assert response.json()["error"] == "the request has 4 images, the limit is 3: send several requests"
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,12 @@ def edit_contract(folder, **changes):
     (folder / "contract.json").write_text(json.dumps({**values, **changes}))
 
 
+def leave_out(folder, path):
+    contract = read_contract(folder)
+    files = tuple(file for file in contract.files if file.path != path)
+    write_contract(folder, dataclasses.replace(contract, files=files))
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
@@ -168,6 +174,7 @@ def edit_contract(folder, **changes):
         (lambda folder: (folder / MODULE).unlink(), "model.pt is missing: the contract names it"),
         (lambda folder: alter(folder / MODULE), "model.pt was altered: SHA-256 "),
         (lambda folder: alter(folder / "golden/001.png"), "001.png was altered: SHA-256 "),
+        (lambda folder: leave_out(folder, "golden/001.png"), "does not list golden/001.png as served"),
         (lambda folder: sign_again(folder, classes=("a", "b")), "28), 7, 8); the contract says ((1, 28, 28), 2, 8)"),
         (lambda folder: sign_again(folder, embedding_size=9), "28), 7, 8); the contract says ((1, 28, 28), 7, 9)"),
         (lambda folder: sign_again(folder, size_px=20), "28), 7, 8); the contract says ((1, 20, 20), 7, 8)"),
@@ -180,8 +187,8 @@ def edit_contract(folder, **changes):
     ],
     ids=[
         "no bundle", "contract cut", "unknown format", "unknown key", "no module", "module altered",
-        "golden altered", "other classes", "other embedding", "other size", "other channels", "no preprocess",
-        "wrong answers", "not a number", "fails", "no module format",
+        "golden altered", "golden not listed", "other classes", "other embedding", "other size", "other channels",
+        "no preprocess", "wrong answers", "not a number", "fails", "no module format",
     ],
 )  # fmt: skip
 def test_bundles_that_are_refused(folder, damage, sentence):

@@ -2,11 +2,14 @@
 
 import json
 import logging
+import subprocess
+import sys
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serving.logs import JsonFormatter
+from serving.service import State
 from tests.bundles import make_images
 from tests.serving.files import encode
 
@@ -72,19 +75,47 @@ def test_metrics_are_prometheus_text(client):
     assert client.get("/metrics").headers["content-type"].startswith("text/plain; version=")
 
 
-def test_a_request_is_one_log_line_without_its_body(client, caplog):
-    caplog.set_level(logging.INFO, logger="serving")
-    client.post("/predict", content=PNG, headers={"content-type": "image/png", "x-request-id": "req-5"})
-    client.get("/v2/health/ready")
-    (record,) = caplog.records
+@pytest.mark.parametrize(
+    ("content", "code", "level"), [(PNG, 200, "debug"), (b"text", 422, "info")], ids=["answered", "refused"]
+)
+def test_a_request_is_one_log_line_without_its_body(client, caplog, content, code, level):
+    caplog.set_level(logging.DEBUG, logger="serving")
+    client.post("/predict", content=content, headers={"content-type": "image/png", "x-request-id": "req-5"})
+    (record,) = [record for record in caplog.records if record.name.startswith("serving")]
     line = JsonFormatter().format(record)
     values = json.loads(line)
     assert "\n" not in line
     assert {name: values[name] for name in ("level", "method", "route", "code", "request_id")} == {
-        "level": "info", "method": "POST", "route": "/predict", "code": 200, "request_id": "req-5",
+        "level": level, "method": "POST", "route": "/predict", "code": code, "request_id": "req-5",
     }  # fmt: skip
     assert values["ms"] > 0
     assert set(values) == {"time", "level", "logger", "message", "method", "route", "code", "ms", "request_id"}
+
+
+def test_probes_that_are_told_no_fill_no_log(make_client, caplog):
+    client = make_client()
+    client.service.state = State.DRAINING
+    caplog.set_level(logging.INFO, logger="serving")
+    assert client.get("/v2/health/ready").status_code == 503
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("level", "written"),
+    [("debug", ["ours", "theirs", "ours"]), ("info", ["theirs", "ours"]), ("warning", ["ours"])],
+)
+def test_the_level_is_a_setting_and_pillows_debug_lines_are_nobodys(level, written):
+    code = f"""
+import logging
+from serving.logs import configure_logging
+configure_logging({level!r})
+logging.getLogger("serving.observer").debug("ours")
+logging.getLogger("PIL").debug("theirs")
+logging.getLogger("PIL").info("theirs")
+logging.getLogger("serving.observer").warning("ours")
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert [json.loads(line)["message"] for line in ended.stdout.splitlines()] == written
 
 
 def test_an_exception_is_one_line_too():

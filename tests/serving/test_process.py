@@ -78,7 +78,7 @@ def run_server(bundle: Path, *arguments: str) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def server(tiny_bundle: Path) -> Iterator[Server]:
-    with run_server(tiny_bundle, "--max-body-bytes", "100000") as running:
+    with run_server(tiny_bundle, "--max-body-bytes", "100000", "--log-level", "debug") as running:
         wait_for(running.lines, "ready")
         yield running
 

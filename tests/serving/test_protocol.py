@@ -114,9 +114,14 @@ EXPECTED = 'expected one input "image", datatype UINT8, shape [N, H, W] or [N, H
         ({"inputs": [{"name": "image", "datatype": "UINT8", "data": [0]}]}, "the input has shape None; " + EXPECTED),
         (tensor([0], (1, 2, 2)), "the data has shape [1]; the input's shape [1, 2, 2] needs 4 values"),
         (tensor([[[0, 0, 0, 0]]], (1, 2, 2)), "the data has shape [1, 1, 4]; the input's shape [1, 2, 2] needs 4"),
-        (tensor([256], (1, 1, 1)), "input 'image': expected integers 0 to 255, got 256 to 256"),
-        (tensor(["a"], (1, 1, 1)), "input 'image': expected integers 0 to 255, got <U1"),
+        (tensor([256], (1, 1, 1)), "input 'image': expected integers 0 to 255, got 256"),
+        (tensor(["a"], (1, 1, 1)), "input 'image': expected integers 0 to 255, got 'a'"),
         ({**tensor([0], (1, 1, 1)), "outputs": [{"name": "x"}]}, "unknown output 'x'; there are probabilities, embedd"),
+        (tensor([True], (1, 1, 1)), "input 'image': expected integers 0 to 255, got True"),
+        (tensor("a" * 100_000, (1, 1, 1)), "input 'image': expected integers 0 to 255, got 'aaaaaaaaaaaa...aaaaa"),
+        (tensor([0], (1, 10**4000, 10**4000)), "the input has shape [1, 1000000000"),
+        (tensor([0], (1, 10**18, 1)), "the input has shape [1, 1000000000"),
+        ({**tensor([0], (1, 1, 1)), "outputs": [["class"]]}, "unknown output ['class']; there are probabilities"),
         ({**tensor([0], (1, 1, 1)), "outputs": "class"}, "outputs is 'class'; expected a list"),
     ],
 )
@@ -124,6 +129,19 @@ def test_refused_requests(client, body, sentence):
     response = client.post(INFER, json=body)
     assert response.status_code == 422
     assert sentence in response.json()["error"]
+
+
+def test_an_output_asked_for_again_and_again_is_one(client):
+    body = {**tensor([0], (1, 1, 1)), "outputs": [{"name": "class"}] * 1000}
+    assert [output["name"] for output in client.post(INFER, json=body).json()["outputs"]] == ["class"]
+
+
+def test_more_images_than_the_limit_are_refused(make_client):
+    client = make_client(max_images=3)
+    assert client.post(INFER, json=tensor([0] * 3, (3, 1, 1))).status_code == 200
+    response = client.post(INFER, json=tensor([0] * 4, (4, 1, 1)))
+    assert response.status_code == 413
+    assert response.json()["error"] == "the request has 4 images, the limit is 3: send several requests"
 
 
 @pytest.mark.parametrize(

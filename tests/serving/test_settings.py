@@ -18,10 +18,10 @@ def test_arguments_go_before_variables_and_variables_before_defaults():
 def test_every_setting_has_an_argument():
     arguments = (
         "--bundle b --host h --port 1 --model-name n --model-version v --threads 2 --max-batch 3 --max-body-bytes 4 "
-        "--max-pixels 5 --max-in-flight 6 --drain-s 0.5 --device cuda"
+        "--max-pixels 5 --max-images 7 --max-in-flight 6 --drain-s 0.5 --device cuda --log-level debug"
     )
     assert parse_settings(arguments.split(), {}) == ServerSettings(
-        Path("b"), "n", "v", "h", 1, "cuda", 2, 3, 4, 5, 6, 0.5
+        Path("b"), "n", "v", "h", 1, "cuda", 2, 3, 4, 5, 7, 6, 0.5, "debug"
     )
 
 
@@ -34,6 +34,8 @@ def test_every_setting_has_an_argument():
         (["--threads", "0"], NEEDED, "argument --threads: 0 is too small, the least is 1"),
         (["--drain-s", "-1"], NEEDED, "argument --drain-s: -1.0 is too small, the least is 0"),
         (["--device", "tpu"], NEEDED, "argument --device: invalid choice: 'tpu'"),
+        (["--max-images", "0"], NEEDED, "argument --max-images: 0 is too small, the least is 1"),
+        (["--log-level", "loud"], NEEDED, "argument --log-level: invalid choice: 'loud'"),
         (["--thread"], NEEDED, "argument --threads: expected one argument"),
         (["--colour", "red"], NEEDED, "unrecognized arguments: --colour red"),
     ],

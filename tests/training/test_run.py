@@ -49,6 +49,25 @@ def test_a_fresh_process_gives_the_same_weights_from_any_folder(trained, spec, t
     assert again.weights_sha256 == trained[0].weights_sha256
 
 
+def test_what_the_caller_tells_the_libraries_does_not_reach_the_weights(trained, spec, tmp_path, monkeypatch):
+    for name, value in {"DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}.items():
+        monkeypatch.setenv(name, value)
+    again = train(spec, tmp_path / "again", lambda event: None)
+    assert again.weights_sha256 == trained[0].weights_sha256
+    assert again.hardware == trained[0].hardware
+
+
+def test_what_a_library_prints_is_no_event(spec, tmp_path, monkeypatch):
+    printed = ["hello", "[1]", "{}", "3", '{"step": 1}']
+    text = f"for line in {printed!r}:\n    print(line)\n"
+    (tmp_path / "sitecustomize.py").write_text(text)  # Python runs it when it starts
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    events = []
+    train(spec, tmp_path / "out", events.append)
+    assert [event["event"] for event in events if event["event"] != "step"] == ["start", "epoch", "epoch", "end"]
+    assert (tmp_path / "out" / "stdout.txt").read_text().splitlines() == printed
+
+
 def test_another_seed_gives_other_weights(trained, spec, tmp_path):
     other = train(replace(spec, seed=6), tmp_path / "other", lambda event: None)
     assert other.weights_sha256 != trained[0].weights_sha256
@@ -140,6 +159,15 @@ def test_without_the_contracts_variables_nothing_trains(spec, tmp_path, name):
     assert done.returncode == TrainingError.exit_code
     assert f"{name} is None, expected" in done.stderr
     assert "start training through tasks.training.run" in done.stderr
+
+
+def test_with_a_foreign_variable_nothing_trains(spec, tmp_path):
+    (tmp_path / "spec.json").write_text(spec.to_json())
+    command = [sys.executable, "-m", "tasks.training", str(tmp_path / "spec.json"), str(tmp_path / "out")]
+    environment = {**launch_environment(1), "DNNL_MAX_CPU_ISA": "AVX2", "TORCH_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == TrainingError.exit_code
+    assert done.stderr.startswith("DNNL_MAX_CPU_ISA: set, and may change the weights, expected unset: start training")
 
 
 def test_a_wrong_command_line_says_the_right_one():

@@ -103,13 +103,6 @@ class ProcessEngine:
             _signal(process, signal.SIGKILL)
         return False
 
-    def logs(self, instance: Instance, *, lines: int = 20) -> str:
-        """Return the last lines of a server's log; empty where it never wrote one."""
-        path = Path(instance.log)
-        if not path.is_file():
-            return ""
-        return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
-
     def _with_port(self, instance: Instance) -> Instance:
         """Return an instance with its port, recorded as soon as the server listens."""
         process = self._process(instance)

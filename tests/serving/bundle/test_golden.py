@@ -4,8 +4,8 @@ import re
 import numpy as np
 import pytest
 
-from serving.bundle.contract import BundleError
-from serving.bundle.golden import check_golden, write_golden
+from serving.bundle.contract import BundleError, BundleFile, Contract
+from serving.bundle.golden import check_golden, check_listed, write_golden
 from tests.bundles import make_images
 
 ENTRY = '{"file": "000.npy", "kind": "raw", "probabilities": [%s]}'
@@ -103,3 +103,27 @@ def test_a_damaged_golden_folder_fails(folder, damage, sentence):
     damage(folder)
     with pytest.raises(BundleError, match=re.escape(sentence)):
         check_golden(folder, answer_all, tolerance=0.0005)
+
+
+@pytest.mark.parametrize("file", ["../x.npy", "/x.npy", "a/x.npy", "..\\x.npy", "C:x.npy", "..", ".", "", 7, None])
+def test_a_file_elsewhere_is_refused(folder, file):
+    write_index(folder, json.dumps([{"file": file, "kind": "raw", "probabilities": [1, 0]}]))
+    expected = f"golden.json names the file {file!r}; expected the plain name of a file beside it"
+    with pytest.raises(BundleError, match=re.escape(expected)):
+        check_golden(folder, answer_all, tolerance=0.0005)
+
+
+@pytest.mark.parametrize("left_out", ["golden/golden.json", "golden/001.png", "golden/003.jpg"])
+@pytest.mark.parametrize("is_listed", [False, True], ids=["not listed", "not served"])
+def test_the_contract_must_list_what_is_checked(tmp_path, left_out, is_listed):
+    paths = write_golden(tmp_path, make_images(4, seed=1), mean_and_rest)
+    files = tuple(
+        BundleFile(path, "a" * 64, 1, is_served=path != left_out) for path in paths if is_listed or path != left_out
+    )
+    check_listed(tmp_path, make_contract(tuple(BundleFile(path, "a" * 64, 1, is_served=True) for path in paths)))
+    with pytest.raises(BundleError, match=f"does not list {left_out} as served: make the bundle anew"):
+        check_listed(tmp_path, make_contract(files))
+
+
+def make_contract(files):
+    return Contract(("a", "b"), 1, 28, 8, "tiny", "a" * 64, "b" * 64, 1.0, 0.0005, files)
