@@ -54,9 +54,7 @@ def list_() -> None:
 
 @app.command()
 def restore(
-    digest: Annotated[
-        str | None, typer.Argument(help="A version, or how its digest begins; none: the newest.")
-    ] = None,
+    digest: Annotated[str | None, typer.Argument(help="A version, or how its digest begins; none: the newest.")] = None,
 ) -> None:
     """Bring a version of the dataset back from DVC's cache or its remote."""
     from tasks.data.versioning import restore_version  # noqa: PLC0415
