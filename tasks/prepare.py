@@ -7,12 +7,14 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks import progress
 from tasks.data.dataset import DatasetVersion, PixelMap
+from tasks.data.disk import check_space
 from tasks.data.pixels import build_pixels
 from tasks.data.prepare_dataset import prepare_dataset
 from tasks.data.versioning import compare_with_pinned, read_pinned, version_dataset
 from tasks.settings import Settings
 
 STAGE = "data"
+RUN_BYTES = 20_000_000  # a bundle, per-image predictions and pictures; the built-in model's take 3 MB
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ def prepare_data(settings: Settings) -> Prepared:
     Raises:
         DataError: a source, or the dataset as a whole, cannot be used.
     """
+    if settings.is_tracking_local:  # now, rather than after the training
+        check_space(settings.tracking_folder, RUN_BYTES, "keep the run in MLflow")
 
     def report(stage: str, done: int, total: int) -> None:
         progress.update(STAGE, done, total, stage)

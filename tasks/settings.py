@@ -186,8 +186,17 @@ class Settings(BaseSettings):
     @property
     def tracking_uri(self) -> str:
         """The address of MLflow's server: `MLFLOW_TRACKING_URI`, else the local stack's."""
-        local = f"http://{self.stack.host}:{self.stack.mlflow_port}"
-        return os.environ.get("MLFLOW_TRACKING_URI") or local
+        return os.environ.get("MLFLOW_TRACKING_URI") or self.local_tracking_uri
+
+    @property
+    def local_tracking_uri(self) -> str:
+        """The address of the local stack's MLflow."""
+        return f"http://{self.stack.host}:{self.stack.mlflow_port}"
+
+    @property
+    def is_tracking_local(self) -> bool:
+        """Whether runs and models are kept in `tracking_folder`."""
+        return self.tracking_uri == self.local_tracking_uri
 
     @property
     def router_url(self) -> str:

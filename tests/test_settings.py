@@ -245,3 +245,12 @@ def test_an_unknown_key_inside_a_variable_is_told(monkeypatch):
     monkeypatch.setenv("EVERGREEN_DATA__SOURCES", '[{"kind": "idx", "locaton": "x"}]')
     with pytest.raises(ConfigError, match=r"EVERGREEN_DATA__SOURCES: data.sources.0.locaton = 'x': "):
         load_settings(SHIPPED)
+
+
+def test_where_runs_are_kept(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    settings = load_settings(SHIPPED)
+    assert settings.is_tracking_local
+    assert settings.tracking_uri == "http://127.0.0.1:5000"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow.example:5000")
+    assert not settings.is_tracking_local

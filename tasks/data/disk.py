@@ -29,11 +29,20 @@ def space_for(folder: Path, needed_bytes: int, what: str) -> Iterator[None]:
     Raises:
         DataError: too little is free, or the disk filled up; with path, needed and free.
     """
+    check_space(folder, needed_bytes, what)
+    with explain_full_disk(folder, needed_bytes, what):
+        yield
+
+
+def check_space(folder: Path, needed_bytes: int, what: str) -> None:
+    """Check that `folder` has room for `needed_bytes`.
+
+    Raises:
+        DataError: too little is free; with path, needed and free.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(folder).free < needed_bytes + RESERVE_BYTES:
         raise DataError(_message(folder, needed_bytes, what))
-    with explain_full_disk(folder, needed_bytes, what):
-        yield
 
 
 def _message(folder: Path, needed_bytes: int, what: str) -> str:
@@ -41,5 +50,5 @@ def _message(folder: Path, needed_bytes: int, what: str) -> str:
     needed = needed_bytes + RESERVE_BYTES
     return (
         f"no disk space to {what}: {folder} has {free / 1e6:.0f} MB free, about {needed / 1e6:.0f} MB are needed. "
-        "Free some, or put the folder (data.folder, EVERGREEN_HOME) on another disk"
+        "Free some, or put the folder (data.folder, stack.tracking_folder, EVERGREEN_HOME) on another disk"
     )

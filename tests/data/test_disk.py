@@ -64,3 +64,9 @@ def test_a_disk_that_fills_up_leaves_the_old_dataset(
         project.prepare()
     assert list_dataset(project.data).digest == first.digest
     assert not list(project.data.glob(".draft-*")), "nothing half-written stays"
+
+
+def test_a_folder_without_room_is_named_with_what_is_free_and_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: Usage(10**9, 10**9 - 10_000_000, 10_000_000))
+    with pytest.raises(DataError, match=r"no disk space to keep the run in MLflow: .* has 10 MB free, about 84 MB are"):
+        disk.check_space(tmp_path / "mlruns", 20_000_000, "keep the run in MLflow")

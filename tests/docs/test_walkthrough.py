@@ -25,7 +25,7 @@ def is_typed_here(block: Block) -> bool:
 
 
 def test_one_own_data_is_served(shell: Shell, settings_block: Block) -> None:
-    create, run, add, pin, pull = OWN_DATA
+    create, run, add, pin, pull, restore = OWN_DATA
     shell.type(create, folder=shell.project.parent)
     shell.edit_settings(settings_block.text)
     printed = shell.type(run)
@@ -43,6 +43,8 @@ def test_one_own_data_is_served(shell: Shell, settings_block: Block) -> None:
     shutil.rmtree(shell.project / ".dvc/cache")
     shell.type(pull)
     assert digest.split()[-1] in (shell.project / "data/manifest.json").read_text()
+    shutil.rmtree(shell.project / "data")
+    assert digest.split()[-1] in shell.type(restore)
 
 
 @pytest.mark.parametrize("block", [block for block in FIRST_RUN if is_typed_here(block)], ids=str)
