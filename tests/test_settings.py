@@ -207,6 +207,7 @@ def test_paths_are_relative_to_the_file(write, tmp_path, monkeypatch):
 
 
 def test_addresses(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it in a process that uses it
     settings = load_settings(SHIPPED)
     assert settings.router_url == "http://127.0.0.1:8080"
     assert settings.tracking_uri == "http://127.0.0.1:5000"

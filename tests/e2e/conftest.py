@@ -1,3 +1,4 @@
+import contextlib
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,5 +53,11 @@ def project(few_images: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield copy
     finally:
         output = copy.evergreen("down")
-        left = [process.cmdline() for process in psutil.process_iter() if str(copy.home) in " ".join(process.cmdline())]
-        assert not left, output
+        assert not [command for command in commands() if str(copy.home) in command], output
+
+
+def commands() -> Iterator[str]:
+    """Yield the command line of every process."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):  # ended while we look
+            yield " ".join(process.cmdline())

@@ -110,7 +110,7 @@ def test_a_killed_training_leaves_the_champion_and_the_next_run_goes_through(pro
     process = project.start("run", EVERGREEN_TRAINING__EPOCHS="200")
     training = wait_for(lambda: training_of(process.pid), "the training's start")
     os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.communicate()
     wait_for(lambda: not psutil.pid_exists(training.pid) or training.status() == "zombie", "the training's end")
     assert project.status()["champion"] == before
     assert project.predict(PHOTO).status_code == 200
