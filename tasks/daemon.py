@@ -16,7 +16,7 @@ import psutil
 
 from serving.bundle.durable import read_json, write_json
 from tasks.errors import StackError
-from tasks.process_identity import find_process
+from tasks.process_identity import find_process, is_pid_reused
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Daemon:
 
     def session(self) -> list[psutil.Process]:
         """Return the process, if it runs, and what runs of its session: also what a killed one left behind."""
-        if not self.is_alive and psutil.pid_exists(self.pid):  # a pid is given out again only when its session is empty
+        if is_pid_reused(self.pid, self.started_at):  # which happens only when its session is empty
             return []
         return [process for process in psutil.process_iter() if is_in_session(process, self.pid)]
 
@@ -108,8 +108,8 @@ def stop(daemon: Daemon, *, folder: Path, grace_s: float) -> None:
 
 
 def is_in_session(process: psutil.Process, session: int) -> bool:
-    """Whether a process belongs to the session that the process with the pid `session` leads."""
+    """Whether a process runs and belongs to the session that the process with the pid `session` leads, or led."""
     try:
-        return os.getsid(process.pid) == session
-    except ProcessLookupError:
+        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
         return False

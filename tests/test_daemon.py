@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -166,11 +167,16 @@ def test_a_log_that_is_gone_has_no_lines(tmp_path):
     assert daemon.Daemon("probe", 1, 0.0, str(tmp_path / "gone.log")).last_lines() == ""
 
 
-def test_what_a_killed_one_left_behind_is_stopped_too(run, tmp_path):
+@pytest.mark.parametrize("is_collected", [True, False], ids=["collected", "a zombie"])
+def test_what_a_killed_one_left_behind_is_stopped_too(run, tmp_path, is_collected):
     found = run(PARENT)
     child = psutil.Process(int(wait_for_line(found)))
-    psutil.Process(found.pid).kill()
-    psutil.wait_procs([psutil.Process(found.pid)], timeout=PATIENCE_S)
+    killed = psutil.Process(found.pid)
+    killed.kill()
+    if is_collected:
+        killed.wait(PATIENCE_S)
+    else:
+        os.waitid(os.P_PID, found.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has asked how
     assert not found.is_alive
     assert [process.pid for process in found.session()] == [child.pid]
     daemon.stop(found, folder=tmp_path / "records", grace_s=PATIENCE_S)

@@ -20,7 +20,7 @@ HARMLESS = frozenset({
 def environment(threads: int) -> dict[str, str]:
     """Return the variables that must be set before torch and CUDA start.
 
-    Source: PyTorch's notes on reproducibility.
+    Source: PyTorch's notes on reproducibility; for the spinning libgomp's manual, and benchmarks/RESULTS.md.
     """
     return {
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",

@@ -47,3 +47,9 @@ def test_a_terminal_gets_bars(screen):
     last = shown.getvalue().rpartition("train")  # the last frame
     assert last[0].endswith("done ")
     assert "epoch 1 [of 2]" in last[2]
+
+
+def test_an_interrupt_says_what_goes_on(capsys):
+    with pytest.raises(KeyboardInterrupt), terminal.showing_progress():
+        raise KeyboardInterrupt
+    assert "interrupted: what is in production goes on, and so does a release" in capsys.readouterr().err
