@@ -21,7 +21,8 @@ from tasks.settings import Settings, load_settings
 
 app = typer.Typer(
     help="Keeps an image classifier fresh in production. Exit codes: 0 done, 1 a defect, 2 a wrong setting or "
-    "command, 10 data, 11 training, 12 registry, 13 release, 14 a local service, 130 interrupted.",
+    "command, 10 data, 11 training, 12 registry, 13 release, 14 a local service, 75 training stopped with a "
+    "checkpoint, 130 interrupted.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

@@ -4,6 +4,7 @@ EvergreenError
 +-- ConfigError      fix the settings or the command         exit 2
 +-- DataError        the data cannot be used: the run stops  exit 10
 +-- TrainingError    no model came out: the run stops        exit 11
+|   +-- TrainingStopped  asked to stop: run again to go on   exit 75
 +-- RegistryError    MLflow cannot be read or written        exit 12
 +-- ReleaseError     a release did not end as it should      exit 13
 +-- StackError       a local service is down or cannot start exit 14
@@ -32,6 +33,15 @@ class TrainingError(EvergreenError):
     """Training ended without a model: the run stops and the champion goes on."""
 
     exit_code = 11
+
+
+class TrainingStopped(TrainingError):
+    """Training was asked to stop and left a checkpoint, from which the next run of the same inputs goes on.
+
+    The code is "temporary failure, try again" of sysexits.h.
+    """
+
+    exit_code = 75
 
 
 class RegistryError(EvergreenError):

@@ -80,9 +80,17 @@ class TrainingSettings(Section):
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
     flip: bool
     shift_px: Annotated[int, Field(ge=0)]
+    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
+    erase_px: Annotated[int, Field(ge=0)]
+    brightness: Annotated[float, Field(ge=0, lt=1)]
+    contrast: Annotated[float, Field(ge=0, lt=1)]
+    class_balance: Literal["none", "weights", "sampler"]
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     threads: Positive
     device: Literal["auto", "cpu", "cuda"]
+    checkpoint_steps: Positive
+    loader_workers: Positive
+    max_resident_bytes: Annotated[int, Field(ge=0)]
 
 
 class GateSettings(Section):

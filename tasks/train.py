@@ -19,7 +19,7 @@ from tasks.settings import Settings
 from tasks.training.inputs import PROJECT, inputs_key
 from tasks.training.result import TrainedModel
 from tasks.training.run import train
-from tasks.training.spec import Recipe, TrainingSpec
+from tasks.training.spec import Execution, Recipe, TrainingSpec
 
 STAGE = "train"
 INPUTS_TAG = "evergreen.inputs"
@@ -132,6 +132,7 @@ def first_spec(settings: Settings, prepared: Prepared) -> TrainingSpec:
         seed=settings.training.seed,
         threads=settings.training.threads,
         device=settings.training.device,
+        execution=execution_of(settings),
     )
 
 
@@ -141,6 +142,12 @@ def recipe_of(settings: Settings) -> Recipe:
     if values["weights_file"]:
         values["weights_file"] = str(settings.root / values["weights_file"])
     return Recipe(**{field.name: values[field.name] for field in dataclasses.fields(Recipe)})
+
+
+def execution_of(settings: Settings) -> Execution:
+    """Return the training settings that decide time and memory, and no bit of the weights."""
+    values = settings.training.model_dump()
+    return Execution(**{field.name: values[field.name] for field in dataclasses.fields(Execution)})
 
 
 def lock_file() -> Path:

@@ -17,13 +17,13 @@ def inputs_key(spec: TrainingSpec, *, lock: Path) -> str:
     """Return the SHA-256 over all of a spec that decides the weights, the code and the lock.
 
     `spec.seed` is the base seed, that of the first attempt. Where the pixels and the weights file stand is not in
-    the key: their content is, by the data's digest and by the file's SHA-256.
+    the key: their content is, by the data's digest and by the file's SHA-256. Nor is how the training is carried out.
 
     Raises:
         ConfigError: the weights file cannot be read.
     """
     values = dataclasses.asdict(spec)
-    del values["pixels"]
+    del values["pixels"], values["execution"]
     values["recipe"]["weights_file"] = weights_file_sha256(spec.recipe.weights_file)
     values |= {"code": code_sha256(), "lock": file_sha256(lock)}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -22,6 +22,20 @@ class Recipe:
     ema_decay: float
     flip: bool
     shift_px: int
+    rotate_degrees: float
+    erase_px: int
+    brightness: float
+    contrast: float
+    class_balance: str  # none, weights, sampler
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How the training is carried out: it decides time and memory, and never a bit of the weights."""
+
+    checkpoint_steps: int
+    loader_workers: int
+    max_resident_bytes: int
 
 
 @dataclass(frozen=True)
@@ -37,6 +51,7 @@ class TrainingSpec:
     seed: int
     threads: int
     device: str  # auto, cpu, cuda
+    execution: Execution
 
     def to_json(self) -> str:
         """Return the text of SPEC.json."""
@@ -51,7 +66,7 @@ def read_spec(path: Path) -> TrainingSpec:
     """
     try:
         values = json.loads(path.read_text())
-        recipe = Recipe(**values.pop("recipe"))
-        return TrainingSpec(**{**values, "classes": tuple(values["classes"]), "recipe": recipe})
+        parts = {"recipe": Recipe(**values.pop("recipe")), "execution": Execution(**values.pop("execution"))}
+        return TrainingSpec(**{**values, **parts, "classes": tuple(values["classes"])})
     except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is no training spec: {error!r}; TrainingSpec.to_json writes one") from error

@@ -14,7 +14,7 @@ from serving.records import measure_images
 from tasks.data.dataset import PixelMap, Split
 from tasks.training.network import build_classifier
 from tasks.training.result import TrainedModel, weights_sha256, write_result
-from tasks.training.spec import Recipe, TrainingSpec
+from tasks.training.spec import Execution, Recipe, TrainingSpec
 from tasks.training.trainer import save
 
 ASSETS = Path(__file__).parents[1] / "assets" / "fashion"
@@ -57,8 +57,25 @@ def write_pixels(folder: Path, counts=COUNTS) -> PixelMap:
 
 def train_briefly(pixels: PixelMap, out: Path, *, seed: int, steps: int = 30) -> TrainedModel:
     """Train the built-in network for some steps and leave what a training leaves."""
-    recipe = Recipe("small_cnn", "", 1, 32, 0.01, 0.0, 0.0, 0.0, flip=False, shift_px=0)
-    spec = TrainingSpec(str(pixels.folder), DIGEST, CLASSES, 1, SIZE_PX, recipe, seed, 2, "cpu")
+    recipe = Recipe(
+        architecture="small_cnn",
+        weights_file="",
+        epochs=1,
+        batch_size=32,
+        learning_rate=0.01,
+        weight_decay=0.0,
+        label_smoothing=0.0,
+        ema_decay=0.0,
+        flip=False,
+        shift_px=0,
+        rotate_degrees=0.0,
+        erase_px=0,
+        brightness=0.0,
+        contrast=0.0,
+        class_balance="none",
+    )
+    execution = Execution(checkpoint_steps=100, loader_workers=1, max_resident_bytes=1_000_000_000)
+    spec = TrainingSpec(str(pixels.folder), DIGEST, CLASSES, 1, SIZE_PX, recipe, seed, 2, "cpu", execution)
     is_train = np.load(pixels.folder / "splits.npy") == Split.TRAIN
     images = torch.from_numpy(np.load(pixels.folder / "images.npy")[is_train])
     labels = torch.from_numpy(np.load(pixels.folder / "labels.npy")[is_train])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tasks.training.spec import Recipe, TrainingSpec
+from tasks.training.spec import Execution, Recipe, TrainingSpec
 from tests.conftest import ROOT
 
 ASSETS = ROOT / "tests" / "assets" / "fashion"
@@ -22,7 +22,13 @@ RECIPE = Recipe(
     ema_decay=0.9,
     flip=True,
     shift_px=1,
+    rotate_degrees=0.0,
+    erase_px=0,
+    brightness=0.0,
+    contrast=0.0,
+    class_balance="none",
 )
+EXECUTION = Execution(checkpoint_steps=5, loader_workers=1, max_resident_bytes=1_000_000_000)
 
 
 @pytest.fixture(scope="session")
@@ -51,4 +57,5 @@ def spec(pixel_map: Path) -> TrainingSpec:
         seed=5,
         threads=1,
         device="cpu",
+        execution=EXECUTION,
     )
