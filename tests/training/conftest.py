@@ -1,11 +1,16 @@
 """A pixel map of a few hundred real images, and a recipe that trains on it in seconds."""
 
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from tasks.training.result import TrainedModel
+from tasks.training.run import train
 from tasks.training.spec import Execution, Recipe, TrainingSpec
 from tests.conftest import ROOT
 
@@ -31,17 +36,38 @@ RECIPE = Recipe(
 EXECUTION = Execution(checkpoint_steps=5, loader_workers=1, max_resident_bytes=1_000_000_000)
 
 
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Batches are small here: two threads would wait for each other longer than they work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def write_map(folder: Path, images: np.ndarray, labels: np.ndarray, splits: np.ndarray) -> Path:
+    """Write a map as `tasks.data.pixels` does, sorted by (split, sha256, label), and return its folder.
+
+    images.npy (N, C, S, S) uint8, labels.npy (N,) int64, splits.npy (N,) uint8, ids.npy (N,) S64.
+    """
+    ids = np.array([hashlib.sha256(image.tobytes()).hexdigest() for image in images], dtype="S64")
+    order = np.lexsort((labels, ids, splits))
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "images.npy", images[order].astype(np.uint8))
+    np.save(folder / "labels.npy", labels[order].astype(np.int64))
+    np.save(folder / "splits.npy", splits[order].astype(np.uint8))
+    np.save(folder / "ids.npy", ids[order])
+    return folder
+
+
 @pytest.fixture(scope="session")
 def pixel_map(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with images.npy (N, 1, 28, 28) uint8, labels.npy (N,) int64, splits.npy (N,) uint8: 240 train."""
+    """A map of 300 grey images of 28 x 28 pixels and ten classes: 240 train, 60 validation."""
     paths = [(label, path) for label, name in enumerate(CLASSES) for path in sorted((ASSETS / name).glob("*.png"))]
     assert len(paths) == 300
-    folder = tmp_path_factory.mktemp("pixels")
-    images = np.stack([np.asarray(Image.open(path).convert("L")) for _, path in paths])
-    np.save(folder / "images.npy", images[:, None])
-    np.save(folder / "labels.npy", np.array([label for label, _ in paths], dtype=np.int64))
-    np.save(folder / "splits.npy", (np.arange(len(paths)) % 5 == 0).astype(np.uint8))
-    return folder
+    images = np.stack([np.asarray(Image.open(path).convert("L")) for _, path in paths])[:, None]
+    labels = np.array([label for label, _ in paths])
+    return write_map(tmp_path_factory.mktemp("pixels"), images, labels, np.arange(len(paths)) % 5 == 0)
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +85,10 @@ def spec(pixel_map: Path) -> TrainingSpec:
         device="cpu",
         execution=EXECUTION,
     )
+
+
+@pytest.fixture(scope="session")
+def trained(spec: TrainingSpec, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainedModel, list[dict]]:
+    """The training of `spec`, finished without a break, and its events."""
+    events: list[dict] = []
+    return train(spec, tmp_path_factory.mktemp("trained") / "out", events.append), events
