@@ -1,6 +1,6 @@
 """What one `evergreen run` costs: seconds by stage, and the peak of its memory.
 
-    python benchmarks/pipeline.py [ARGUMENTS OF evergreen run]
+    python -m benchmarks.pipeline [ARGUMENTS OF evergreen run]
 
 Memory is the sum of PSS (each shared page counted once, split among those who share it) over the command, all
 it starts, and the local stack with its servers, sampled every 0.5 s from /proc (Linux).
@@ -8,8 +8,6 @@ it starts, and the local stack with its servers, sampled every 0.5 s from /proc 
 
 import contextlib
 import json
-import os
-import platform
 import re
 import subprocess
 import sys
@@ -19,8 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
-import torch
 
+from benchmarks.machine import describe_machine
+from benchmarks.memory import pss_bytes
 from tasks.settings import load_settings
 
 SAMPLE_S = 0.5
@@ -94,15 +93,6 @@ class Sampler(threading.Thread):
                 yield from (process, *process.children(recursive=True))
 
 
-def pss_bytes(pid: int) -> int:
-    """Return a process's proportional set size; 0 once it has ended."""
-    try:
-        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(re.search(r"^Pss:\s+(\d+) kB", rollup, re.MULTILINE)[1]) * 1024
-
-
 def name_of(process: psutil.Process) -> str:
     """Return what a process is, by its command."""
     try:
@@ -110,13 +100,6 @@ def name_of(process: psutil.Process) -> str:
     except psutil.NoSuchProcess:
         return "ended"
     return next((name for part, name in NAMES.items() if part in command), process.name())
-
-
-def describe_machine() -> str:
-    """Return the hardware and versions that the figures are of."""
-    memory = psutil.virtual_memory().total / 2**30
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB, {gpu}, torch {torch.__version__}"
 
 
 if __name__ == "__main__":

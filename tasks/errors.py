@@ -35,7 +35,7 @@ class TrainingError(EvergreenError):
     exit_code = 11
 
 
-class TrainingStopped(TrainingError):
+class TrainingStopped(TrainingError):  # noqa: N818  # the answer to a request, not a failure
     """Training was asked to stop and left a checkpoint, from which the next run of the same inputs goes on.
 
     The code is "temporary failure, try again" of sysexits.h.

@@ -1,6 +1,8 @@
 """The determinism contract's variables; apart from torch, so that a launcher need not import it."""
 
+import os
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 # What chooses instructions, kernels, algorithms, precision or threads: another value gives other bits.
 NUMERIC_PREFIXES = (
@@ -26,6 +28,8 @@ def environment(threads: int) -> dict[str, str]:
         "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
         "OMP_NUM_THREADS": str(threads),
         "MKL_NUM_THREADS": str(threads),
+        "MKL_DYNAMIC": "FALSE",  # by default MKL takes fewer threads where it sees fewer cores
+        "OMP_DYNAMIC": "FALSE",
         "GOMP_SPINCOUNT": "1000",  # by default threads spin 300,000 times for each other: ruinous beside other load
         "PYTHONHASHSEED": "0",
     }
@@ -43,3 +47,10 @@ def sealed_environment(present: Mapping[str, str], threads: int) -> dict[str, st
     """Return the variables `present` without the foreign ones, with the contract's over them."""
     foreign = foreign_variables(present, threads)
     return {name: value for name, value in present.items() if name not in foreign} | environment(threads)
+
+
+def launch_environment(threads: int) -> dict[str, str]:
+    """Return a fresh process's variables: this one's but those that change the bits, with the contract's over them."""
+    root = str(Path(__file__).parents[2])  # so that the package is found from any folder
+    path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+    return {**sealed_environment(os.environ, threads), "PYTHONPATH": path}

@@ -1,172 +1,181 @@
-"""The training loop: seeded, deterministic, without a wait for the device inside an epoch."""
+"""The training loop: from the first step, or a checkpoint, to the last, without a wait for the device in an epoch."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tasks.errors import TrainingError
-from tasks.training.augment import augment, plan_epoch
-from tasks.training.draws import draw_order
+from tasks.errors import TrainingError, TrainingStopped
+from tasks.training.checkpoint import Checkpoint
+from tasks.training.checkpoint_writer import CheckpointWriter, NotFiniteError
+from tasks.training.divergence import check_losses, describe_images
+from tasks.training.events import Report
+from tasks.training.feed import Feed
 from tasks.training.network import Classifier
-from tasks.training.pixels import Pixels
-from tasks.training.spec import Recipe, TrainingSpec
+from tasks.training.step import Stepper
+from tasks.training.stop import Stop
 
-Report = Callable[[dict[str, Any]], None]
 REPORT_EVERY_S = 0.5
-VALIDATION_BATCH = 1000
-WARMUP_SHARE = 0.25  # of the steps, before the learning rate falls
-MIN_STEPS = 5  # with fewer, a quarter of them is no step, and the schedule has no rise
+Validate = Callable[[Classifier], tuple[float, float]]
 
 
-def fit(classifier: Classifier, train: Pixels, validation: Pixels, spec: TrainingSpec, report: Report) -> Classifier:
-    """Train `classifier` in place and return the average of its weights, which is the model.
+@dataclass(frozen=True)
+class Surroundings:
+    """What a loop meets besides its numbers: who listens, who asks it to stop, where checkpoints go, when it began."""
 
-    Raises:
-        TrainingError: there are too few images for the recipe, or the loss of an epoch is not finite.
-    """
-    recipe = spec.recipe
-    steps = steps_per_epoch(len(train), recipe.batch_size)
-    check_steps(recipe.epochs * steps, recipe)
-    trainer = Trainer(classifier, spec, total_steps=recipe.epochs * steps)
-    for epoch in range(recipe.epochs):
-        started = time.monotonic()
-        progress = Progress(epoch, recipe.epochs, steps, report)
-        train_loss = trainer.run_epoch(batches(train, spec, epoch), progress) / steps
-        if not math.isfinite(train_loss):
-            raise TrainingError(
-                f"the loss of epoch {epoch + 1} is {train_loss} at a learning rate up to {recipe.learning_rate}: "
-                "lower training.learning_rate"
-            )
-        images_per_s = steps * recipe.batch_size / (time.monotonic() - started)
-        validation_loss, accuracy = evaluate(trainer.averaged, validation)
-        report(
-            {
-                "event": "epoch",
-                "epoch": epoch + 1,
-                "step": (epoch + 1) * steps,
-                "train_loss": train_loss,
-                "validation_loss": validation_loss,
-                "validation_accuracy": accuracy,
-                "learning_rate": trainer.schedule.get_last_lr()[0],
-                "images_per_s": images_per_s,
-            }
-        )
-    return trainer.averaged
+    report: Report
+    stop: Stop
+    checkpoints: CheckpointWriter
+    started: float  # time.monotonic()
 
 
-class Trainer:
-    """A classifier with its optimizer, schedule and running average, one step after the other."""
+class Loop:
+    """One training; `epochs` are the events of those that are finished, `seconds` those of all attempts."""
 
-    def __init__(self, classifier: Classifier, spec: TrainingSpec, total_steps: int) -> None:
-        recipe = spec.recipe
-        self.classifier = classifier
-        self.label_smoothing = recipe.label_smoothing
-        self.optimizer = torch.optim.AdamW(
-            classifier.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, fused=True
-        )
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimizer, recipe.learning_rate, total_steps=total_steps, pct_start=WARMUP_SHARE
-        )
-        average = get_ema_multi_avg_fn(recipe.ema_decay)
-        self.average = AveragedModel(classifier, multi_avg_fn=average, use_buffers=True)
+    def __init__(self, stepper: Stepper, feed: Feed, validate: Validate, around: Surroundings) -> None:
+        self.stepper, self.feed, self.validate, self.around = stepper, feed, validate, around
+        self.losses = torch.zeros(feed.steps, device=stepper.device)  # of the epoch, filled step by step
+        self.epochs: list[dict[str, Any]] = []
+        self.earlier_s = 0.0
+        self.told = 0.0
 
     @property
-    def averaged(self) -> Classifier:
-        """The classifier with averaged weights."""
-        return self.average.module  # type: ignore[return-value]
+    def seconds(self) -> float:
+        """What the training took so far, over all attempts."""
+        return self.earlier_s + time.monotonic() - self.around.started
 
-    def run_epoch(self, batches: Iterator[tuple[Tensor, Tensor]], progress: "Progress") -> float:
-        """Train on every batch and return the sum of their losses: the only wait for the device."""
-        self.classifier.train()
-        loss_sum: Tensor | float = 0.0
-        for images, labels in batches:
-            loss_sum = loss_sum + self.step(images, labels)
-            progress.step()
-        return float(loss_sum)
+    @property
+    def step_of_epoch(self) -> int:
+        """How many steps of the unfinished epoch are done."""
+        return self.stepper.done - len(self.epochs) * self.feed.steps
 
-    def step(self, images: Tensor, labels: Tensor) -> Tensor:
-        """Train on images (B, C, S, S) uint8 and labels (B,) int64; return the loss, still on the device."""
-        device = images.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            logits, _ = self.classifier(images)
-        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self.label_smoothing)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimizer.step()
-        self.schedule.step()
-        self.average.update_parameters(self.classifier)
-        return loss.detach()
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on after a checkpoint, and tell its epochs again."""
+        self.stepper.load(checkpoint.state)
+        self.losses[: len(checkpoint.losses)] = checkpoint.losses.to(self.losses.device)
+        self.earlier_s = checkpoint.seconds
+        self.around.checkpoints.newest = checkpoint.step
+        self.around.report({"event": "resumed", "step": checkpoint.step, "steps": self.stepper.steps})
+        for event in checkpoint.epochs:
+            self.finish_epoch(event)
 
+    def run(self) -> None:
+        """Train what is left, and judge each epoch.
 
-def steps_per_epoch(count: int, batch_size: int) -> int:
-    """Return the full batches in an epoch; the rest of its order is left out, another one each epoch.
+        Raises:
+            TrainingError: a number is not finite, or the loss diverges.
+            TrainingStopped: somebody asked it to stop; there is a checkpoint of the last step.
+        """
+        try:
+            while self.stepper.done < self.stepper.steps:
+                self.train_epoch()
+                self.after_step()
+            self.around.checkpoints.finish()
+        except NotFiniteError as error:
+            self.check()
+            raise TrainingError(f"a weight is not finite {self.describe(self.stepper.done)}") from error
 
-    Raises:
-        TrainingError: there are fewer images than one batch takes.
-    """
-    if count < batch_size:
-        raise TrainingError(f"{count} training images, fewer than training.batch_size = {batch_size}: lower it")
-    return count // batch_size
+    def train_epoch(self) -> None:
+        """Train on the batches of the epoch that are still to come."""
+        began, first = time.monotonic(), self.step_of_epoch
+        self.stepper.classifier.train()
+        with closing(self.feed.batches(len(self.epochs), first)) as batches:
+            for step, (images, labels) in enumerate(batches, first):
+                self.losses[step] = self.stepper.step(images, labels)
+                self.tell_step()
+                if step + 1 < self.feed.steps:
+                    self.after_step()
+        self.check()
+        count = (self.feed.steps - first) * self.stepper.recipe.batch_size
+        self.finish_epoch(self.judge_epoch(count / (time.monotonic() - began)))
 
+    def after_step(self) -> None:
+        """Stop where that was asked for; begin a checkpoint where one is due, but for the last step's."""
+        self.around.checkpoints.poll()
+        if self.stepper.done == self.stepper.steps:
+            return
+        if self.around.stop.reason:
+            self.leave()
+        elif self.around.checkpoints.is_due(self.stepper.done):
+            self.save()
 
-def check_steps(total: int, recipe: Recipe) -> None:
-    """Check that the learning rate has room to rise and fall.
-
-    Raises:
-        TrainingError: it has not.
-    """
-    if total < MIN_STEPS:
-        raise TrainingError(
-            f"training.epochs = {recipe.epochs} with training.batch_size = {recipe.batch_size} are {total} steps, "
-            f"expected {MIN_STEPS} or more: raise the epochs or lower the batch size"
+    def save(self) -> None:
+        """Begin a checkpoint of the state after this step."""
+        self.around.checkpoints.begin(
+            Checkpoint(
+                step=self.stepper.done,
+                seconds=self.seconds,
+                losses=self.losses[: self.step_of_epoch],
+                epochs=tuple(self.epochs),
+                state=self.stepper.state(),
+            )
         )
 
+    def leave(self) -> None:
+        """See that there is a checkpoint of this step, and raise TrainingStopped."""
+        checkpoints, done = self.around.checkpoints, self.stepper.done
+        checkpoints.finish()
+        if checkpoints.newest != done:
+            self.save()
+            checkpoints.finish()
+        kept = f"the checkpoint of step {checkpoints.newest} is kept" if checkpoints.newest else "no checkpoint is kept"
+        raise TrainingStopped(
+            f"training stopped after step {done} of {self.stepper.steps}: {self.around.stop.reason}; {kept}; "
+            "start it again to go on"
+        )
 
-def batches(train: Pixels, spec: TrainingSpec, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield an epoch's augmented images (B, C, S, S) uint8 and labels (B,), in the epoch's order."""
-    recipe, device = spec.recipe, train.images.device
-    order = draw_order(len(train), seed=spec.seed, epoch=epoch, device=device)
-    plan = plan_epoch(
-        len(train), seed=spec.seed, epoch=epoch, flip=recipe.flip, shift_px=recipe.shift_px, device=device
-    )
-    for start in range(0, len(train) - recipe.batch_size + 1, recipe.batch_size):
-        rows = order[start : start + recipe.batch_size]
-        images = augment(train.images[rows], rows, plan)
-        yield images.contiguous(memory_format=torch.channels_last), train.labels[rows]
+    def check(self) -> None:
+        """Fetch the epoch's losses and check them: the epoch's only wait for the device.
 
+        Raises:
+            TrainingError: one is not finite, or they diverge.
+        """
+        losses, first = self.losses[: self.step_of_epoch].cpu(), len(self.epochs) * self.feed.steps
+        check_losses(losses, classes=self.stepper.classes, describe=lambda step: self.describe(first + step + 1))
 
-@torch.inference_mode()
-def evaluate(classifier: nn.Module, pixels: Pixels) -> tuple[float, float]:
-    """Return mean cross-entropy and accuracy over `pixels`."""
-    classifier.eval()
-    loss = torch.zeros((), device=pixels.images.device)
-    right = torch.zeros((), device=pixels.images.device)
-    batches_of = zip(pixels.images.split(VALIDATION_BATCH), pixels.labels.split(VALIDATION_BATCH), strict=True)
-    for images, labels in batches_of:
-        logits, _ = classifier(images.contiguous(memory_format=torch.channels_last))
-        loss += functional.cross_entropy(logits, labels, reduction="sum")
-        right += (logits.argmax(1) == labels).sum()
-    return float(loss) / len(pixels), float(right) / len(pixels)
+    def judge_epoch(self, images_per_s: float) -> dict[str, Any]:
+        """Validate the averaged weights, and return the epoch's event.
 
+        Raises:
+            TrainingError: they do not give a finite loss.
+        """
+        loss, accuracy = self.validate(self.stepper.averaged)
+        if not math.isfinite(loss):
+            raise TrainingError(f"the validation loss is {loss} {self.describe(self.stepper.done)}")
+        return {
+            "event": "epoch",
+            "epoch": len(self.epochs) + 1,
+            "step": self.stepper.done,
+            "train_loss": float(self.losses.double().mean()),
+            "validation_loss": loss,
+            "validation_accuracy": accuracy,
+            "learning_rate": self.stepper.rates(self.stepper.done - 1).learning_rate,
+            "images_per_s": images_per_s,
+            "time": time.time(),
+        }
 
-class Progress:
-    """Reports steps about twice a second, from the host's clock: the device is never asked."""
+    def finish_epoch(self, event: dict[str, Any]) -> None:
+        """Keep an epoch's event, and tell it."""
+        self.epochs.append(event)
+        self.around.report(event)
 
-    def __init__(self, epoch: int, epochs: int, steps: int, report: Report) -> None:
-        self.done, self.total = epoch * steps, epochs * steps
-        self.report = report
-        self.last = 0.0
+    def tell_step(self) -> None:
+        """Report the step about twice a second, from the host's clock: the device is never asked."""
+        now, done, steps = time.monotonic(), self.stepper.done, self.stepper.steps
+        if now - self.told >= REPORT_EVERY_S or done == steps:
+            self.told = now
+            self.around.report({"event": "step", "step": done, "steps": steps})
 
-    def step(self) -> None:
-        """Count one step."""
-        self.done += 1
-        now = time.monotonic()
-        if now - self.last >= REPORT_EVERY_S or self.done == self.total:
-            self.last = now
-            self.report({"event": "step", "step": self.done, "steps": self.total})
+    def describe(self, number: int) -> str:
+        """Return where step `number`, from 1, stands, with its learning rate and images, and what to do about it."""
+        epoch, step = divmod(number - 1, self.feed.steps)
+        images = describe_images(self.feed.image_ids(epoch, step))
+        return (
+            f"at step {number} of {self.stepper.steps} (epoch {epoch + 1}), "
+            f"with a learning rate of {self.stepper.rates(number - 1).learning_rate:.3g}, on the images {images}: "
+            f"lower training.learning_rate = {self.stepper.recipe.learning_rate:g}, or look at these images"
+        )

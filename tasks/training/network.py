@@ -7,57 +7,22 @@ import torch
 from torch import Tensor, nn
 
 from serving.bundle.preprocess import Preprocess
+from tasks.errors import ConfigError
 from tasks.training import vision
 from tasks.training.result import SPEC, WEIGHTS
+from tasks.training.small_cnn import MOST_PATCHES, SmallCnn
 from tasks.training.spec import TrainingSpec, read_spec
 
 EMBEDDING_SIZE = 32
-SMALL_WIDTHS = (24, 48, 96)  # 54k parameters; accuracy and time: benchmarks/RESULTS.md
-
-
-class SmallCnn(nn.Module):
-    """Three convolutions and a global maximum: any image size, 54k parameters for one channel."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        first, second, third = SMALL_WIDTHS
-        self.body = nn.Sequential(
-            nn.Conv2d(channels, first, 3, padding=1, bias=False),
-            nn.MaxPool2d(2),
-            nn.BatchNorm2d(first),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(first, second, 3, padding=1, bias=False),
-            nn.MaxPool2d(2),
-            nn.BatchNorm2d(second),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(second, third, 3, padding=1, bias=False),
-            nn.BatchNorm2d(third),
-            nn.ReLU(inplace=True),
-        )
-        self.features = third
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features (N, features) of normalised images (N, C, H, W)."""
-        return self.body(images).amax((2, 3))  # type: ignore[no-any-return]
-
-
-class Colour(nn.Module):
-    """A network for three channels that takes grey images too."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return features of images (N, 1 or 3, H, W)."""
-        return self.network(images.expand(-1, 3, -1, -1))  # type: ignore[no-any-return]
 
 
 class Classifier(nn.Module):
     """What is trained: features and the linear layer over them. Its state is what the weights' SHA-256 covers."""
 
+    __jit_ignored_attributes__ = ("not_loaded",)
     mean: Tensor
     scale: Tensor
+    not_loaded: tuple[str, ...] = ()  # the tensors of the body that the file of initial weights did not fit
 
     def __init__(self, body: nn.Module, features: int, classes: int, channels: int) -> None:
         super().__init__()
@@ -68,8 +33,12 @@ class Classifier(nn.Module):
 
     def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits (N, K) and features (N, F) of a batch (N, C, H, W) uint8."""
-        features = self.body((batch.to(self.mean.dtype) - self.mean) * self.scale)
+        features = self.body(self.normalise(batch))
         return self.head(features), features
+
+    def normalise(self, batch: Tensor) -> Tensor:
+        """Return a batch (N, C, H, W) uint8 as floats of mean 0 and deviation 1."""
+        return (batch.to(self.mean.dtype) - self.mean) * self.scale
 
 
 class ServedModel(nn.Module):
@@ -116,12 +85,34 @@ def projection(features: int) -> Tensor:
 
 
 def build_classifier(spec: TrainingSpec) -> Classifier:
-    """Return a freshly initialised network for `spec`."""
+    """Return a freshly initialised network for `spec`.
+
+    Raises:
+        ConfigError: there is no such architecture, or the file of initial weights does not fit it.
+    """
     if spec.recipe.architecture == "small_cnn":
+        if spec.recipe.weights_file:
+            raise ConfigError(
+                f"training.weights_file = {spec.recipe.weights_file!r} is for networks of torchvision, and "
+                "training.architecture is 'small_cnn': leave it empty, or choose the network that it is of"
+            )
         small = SmallCnn(spec.channels)
         return Classifier(small, small.features, len(spec.classes), spec.channels)
-    body, features = vision.build(spec.recipe.architecture, spec.recipe.weights_file)
-    return Classifier(Colour(body), features, len(spec.classes), spec.channels)
+    body = vision.build(spec.recipe.architecture, spec.size_px, spec.recipe.weights_file)
+    classifier = Classifier(body.network, body.features, len(spec.classes), spec.channels)
+    classifier.not_loaded = body.not_loaded
+    return classifier
+
+
+@torch.no_grad()
+def adapt_to(classifier: Classifier, sample: Tensor) -> None:
+    """Start the first layer from training images `sample` (M, C, S, S) uint8, where the network asks for it.
+
+    The classifier is on the CPU and knows the images' mean and scale. A network of torchvision stays as it is.
+    """
+    if isinstance(classifier.body, SmallCnn):
+        every = -(-sample[:, 0].numel() // MOST_PATCHES)  # large images: every so many will do
+        classifier.body.adapt_to(classifier.normalise(sample[::every]))
 
 
 def load_eager(folder: Path) -> ServedModel:

@@ -1,50 +1,187 @@
 """One training in this process: from a spec to a folder that holds a result."""
 
-import json
+import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from serving.bundle.module import script_module
-from tasks.errors import DataError
-from tasks.training import determinism
+from serving.bundle.durable import write_durably
+from tasks.errors import DataError, TrainingError
+from tasks.training.checkpoint import FOLDER, Checkpoint
+from tasks.training.checkpoint_writer import CheckpointWriter
+from tasks.training.determinism import check_flags, flags, seal, versions
+from tasks.training.earlier import alone_in, take_over
+from tasks.training.events import EventLog
+from tasks.training.feed import Feed
 from tasks.training.hardware import choose_device, hardware_class
-from tasks.training.loop import Report, evaluate, fit
-from tasks.training.network import Classifier, ServedModel, build_classifier
-from tasks.training.pixels import Pixels, Rows, load_pixels, pixel_statistics
-from tasks.training.result import METRICS, MODULE, SPEC, WEIGHTS, TrainedModel, weights_sha256, write_result
+from tasks.training.identity import digest_of, identity_of
+from tasks.training.loop import Loop, Surroundings
+from tasks.training.machine import Machine
+from tasks.training.memory import explain_out_of_memory, out_of_memory
+from tasks.training.network import Classifier, adapt_to, build_classifier
+from tasks.training.pixels import Pixels, Rows, check_classes, open_pixels, pixel_statistics
+from tasks.training.result import SPEC, TrainedModel, read_events, weights_sha256, write_result
+from tasks.training.save import save, telling_a_full_disk
+from tasks.training.schedule import check_steps
 from tasks.training.spec import TrainingSpec
+from tasks.training.step import Stepper
+from tasks.training.stop import Stop
+from tasks.training.validation import evaluate
+
+SAMPLE = 5_000  # images that a first layer may be started from
 
 
-def train_here(spec: TrainingSpec, out: Path, report: Report) -> TrainedModel:
-    """Train `spec` into the folder `out`, reporting events, and return the result.
+@dataclass(frozen=True)
+class Attempt:
+    """One start of a training; `training` is the digest of its identity, `started` is in time.monotonic()'s seconds."""
+
+    spec: TrainingSpec
+    out: Path
+    device: torch.device
+    machine: Machine
+    training: str
+    log: EventLog
+    stop: Stop
+    started: float
+
+
+def train_here(spec: TrainingSpec, out: Path, log: EventLog, stop: Stop) -> TrainedModel:
+    """Train `spec` into the folder `out`, or go on with it, or reuse what is finished there, and return the result.
 
     Raises:
-        TrainingError: no model came out.
+        ConfigError: there is no such device, or a weights file cannot be read.
         DataError: the pixel map cannot be read, or is not of the shape that the spec says.
+        TrainingError: no model came out.
+        TrainingStopped: somebody asked it to stop; it can go on.
     """
     started = time.monotonic()
-    determinism.seal(seed=spec.seed, threads=spec.threads)
+    seal(seed=spec.seed, threads=spec.threads)
     device = choose_device(spec.device)
-    hardware, versions = hardware_class(device, spec.threads), determinism.versions()
-    (out / SPEC).write_text(spec.to_json())
-    report({"event": "start", "hardware": hardware, "versions": versions})
-    folder = Path(spec.pixels)
-    train = load_pixels(folder, Rows.TRAIN, device)
-    validation = load_pixels(folder, Rows.VALIDATION, device)
-    check_shape(train, spec)
+    machine = Machine(hardware_class(device, spec.threads), versions())
+    log({"event": "start", "hardware": machine.hardware, "versions": machine.versions, "flags": flags()})
+    identity = identity_of(spec, machine.hardware, machine.versions)
+    with alone_in(out):
+        with telling_a_full_disk(out):
+            earlier = take_over(out, identity, log)
+            if isinstance(earlier, TrainedModel):
+                return tell_again(earlier, log)
+            log.keep_in(out)
+            write_durably(out / SPEC, spec.to_json())
+        return train(Attempt(spec, out, device, machine, digest_of(identity), log, stop, started), earlier)
+
+
+def tell_again(result: TrainedModel, log: EventLog) -> TrainedModel:
+    """Tell the epochs and the end of a finished training."""
+    for event in read_events(result.folder):
+        log(event)
+    log({"event": "end", "weights_sha256": result.weights_sha256, "seconds": result.seconds})
+    return result
+
+
+def train(attempt: Attempt, checkpoint: Checkpoint | None) -> TrainedModel:
+    """Train to the end, from a checkpoint where there is one, and write the result.
+
+    Raises:
+        DataError, TrainingError, TrainingStopped: as `train_here`.
+    """
+    spec, device = attempt.spec, attempt.device
+    training, validation = open_split(spec, Rows.TRAIN), open_split(spec, Rows.VALIDATION)
+    feed = open_feed(training, spec, device)
+    check_steps(spec.recipe.epochs * feed.steps, spec.recipe)
+    try:
+        loop = run_loop(attempt, feed, validation, checkpoint)
+    except (RuntimeError, MemoryError) as error:
+        said = out_of_memory(error)
+        if not said:
+            raise
+    else:
+        check_flags(spec.threads)
+        return finish(attempt, loop)
+    raise explain_out_of_memory(said, spec, device)  # here, where the network that did not fit is gone
+
+
+def open_feed(pixels: Pixels, spec: TrainingSpec, device: torch.device) -> Feed:
+    """Return the training's batches.
+
+    Raises:
+        TrainingError: the images were to be in memory, and are too many.
+    """
+    try:
+        return Feed(pixels, spec, device)
+    except (RuntimeError, MemoryError) as error:
+        if not (said := out_of_memory(error)):
+            raise
+        raise TrainingError(
+            f"the training images, {pixels.images.nbytes:,} bytes, do not fit in memory ({device.type}): lower "
+            f"training.max_resident_bytes = {spec.execution.max_resident_bytes}, and they are streamed ({said})"
+        ) from error
+
+
+def open_split(spec: TrainingSpec, rows: Rows) -> Pixels:
+    """Return a split whose images are of the shape that the network will see, and whose labels are classes.
+
+    Raises:
+        DataError: they are not; unchecked, grey images would pass as colour, by broadcasting.
+    """
+    pixels = open_pixels(Path(spec.pixels), rows)
+    found, expected = tuple(pixels.images.shape[1:]), (spec.channels, spec.size_px, spec.size_px)
+    if found != expected:
+        raise DataError(f"{spec.pixels} holds images of shape {found}, the spec says {expected}: build the map anew")
+    check_classes(pixels, spec.classes)
+    return pixels
+
+
+def run_loop(attempt: Attempt, feed: Feed, validation: Pixels, checkpoint: Checkpoint | None) -> Loop:
+    """Run the loop to its end."""
+    spec, device = attempt.spec, attempt.device
+    classifier = new_classifier(spec, feed)
+    if classifier.not_loaded:
+        attempt.log({"event": "weights_file", "not_loaded": classifier.not_loaded})
+    classifier = classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps = spec.recipe.epochs * feed.steps
+    stepper = Stepper(classifier, spec, steps=steps, class_weights=feed.class_weights)
+    every_steps = spec.execution.checkpoint_steps
+    with CheckpointWriter(attempt.out, attempt.training, every_steps=every_steps, report=attempt.log) as checkpoints:
+        around = Surroundings(attempt.log, attempt.stop, checkpoints, attempt.started)
+        loop = Loop(stepper, feed, lambda network: evaluate(network, validation, spec, device), around)
+        if checkpoint is not None:
+            loop.resume(checkpoint)
+        loop.run()
+    return loop
+
+
+def new_classifier(spec: TrainingSpec, feed: Feed) -> Classifier:
+    """Return the network as it is before its first step, on the CPU."""
     classifier = build_classifier(spec)
-    mean, scale = pixel_statistics(train.images)
+    mean, scale = pixel_statistics(feed.pixels)
     classifier.mean.copy_(mean)
     classifier.scale.copy_(scale)
-    classifier = classifier.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    averaged = fit(classifier, train, validation, spec, report)
-    _, accuracy = evaluate(averaged, validation)
-    served = save(averaged, spec, out)
+    adapt_to(classifier, feed.sample(SAMPLE))
+    return classifier
+
+
+def finish(attempt: Attempt, loop: Loop) -> TrainedModel:
+    """Write what the training came to, result.json last, and remove its checkpoints.
+
+    Raises:
+        TrainingError: it could not be written.
+    """
+    with telling_a_full_disk(attempt.out):
+        result = write_files(attempt, loop)
+    shutil.rmtree(attempt.out / FOLDER, ignore_errors=True)
+    attempt.log({"event": "end", "weights_sha256": result.weights_sha256, "seconds": result.seconds})
+    return result
+
+
+def write_files(attempt: Attempt, loop: Loop) -> TrainedModel:
+    """Write the model's files, and result.json as the last."""
+    spec = attempt.spec
+    served = save(loop.stepper.averaged, spec, attempt.out)
+    attempt.log.complete()
     result = TrainedModel(
-        folder=out,
+        folder=attempt.out,
         architecture=spec.recipe.architecture,
         channels=spec.channels,
         size_px=spec.size_px,
@@ -52,48 +189,10 @@ def train_here(spec: TrainingSpec, out: Path, report: Report) -> TrainedModel:
         embedding_size=served.projection.shape[1],
         weights_sha256=weights_sha256(served.classifier.state_dict()),
         seed=spec.seed,
-        seconds=time.monotonic() - started,
-        validation_accuracy=accuracy,
-        hardware=hardware,
-        versions=versions,
+        seconds=loop.seconds,
+        validation_accuracy=loop.epochs[-1]["validation_accuracy"],
+        hardware=attempt.machine.hardware,
+        versions=attempt.machine.versions,
     )
     write_result(result)
-    report({"event": "end", "weights_sha256": result.weights_sha256, "seconds": result.seconds})
     return result
-
-
-def check_shape(pixels: Pixels, spec: TrainingSpec) -> None:
-    """Check that the map holds the images that the network will see.
-
-    Raises:
-        DataError: it does not; unchecked, grey images would pass as colour, by broadcasting.
-    """
-    found, expected = tuple(pixels.images.shape[1:]), (spec.channels, spec.size_px, spec.size_px)
-    if found != expected:
-        raise DataError(f"{spec.pixels} holds images of shape {found}, the spec says {expected}: build the map anew")
-
-
-def save(classifier: Classifier, spec: TrainingSpec, out: Path) -> ServedModel:
-    """Write weights.pt and model.pt (TorchScript, fp32, on the CPU) and return the eager module."""
-    classifier = classifier.to("cpu", memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    torch.save(classifier.state_dict(), out / WEIGHTS)
-    served = ServedModel(classifier, spec.channels, spec.size_px).eval()
-    script_module(served).save(str(out / MODULE))
-    return served
-
-
-class EventLog:
-    """Writes each event as a JSON line to stdout, and all but the steps to metrics.jsonl."""
-
-    def __init__(self, out: Path) -> None:
-        out.mkdir(parents=True, exist_ok=True)
-        self.path = out / METRICS
-        self.path.write_text("")
-
-    def __call__(self, event: dict[str, Any]) -> None:
-        """Write one event."""
-        line = json.dumps(event)
-        print(line, flush=True)
-        if event["event"] != "step":
-            with self.path.open("a") as metrics:
-                metrics.write(line + "\n")

@@ -7,14 +7,18 @@ its import fails where it registers fake kernels for `nms` and `qnms`, unless th
 import difflib
 import functools
 import importlib.util
-import pickle
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from tasks.errors import ConfigError
+from tasks.training.initial_weights import load_weights
+from tasks.training.pooling import replace_pools
+from tasks.training.stem import fit_stem, plan_stem
 
 BOX_OPERATORS = ("nms", "qnms")
 
@@ -55,11 +59,20 @@ def define_schemas() -> torch.library.Library:
     return library
 
 
-def build(architecture: str, weights_file: str) -> tuple[nn.Module, int]:
-    """Return a classification network of torchvision without its last layer, and its number of features.
+@dataclass(frozen=True)
+class Body:
+    """A classification network without its last layer, and what a file of weights left as it was initialised."""
+
+    network: nn.Module
+    features: int
+    not_loaded: tuple[str, ...]
+
+
+def build(architecture: str, size_px: int, weights_file: str) -> Body:
+    """Return the body of a classification network of torchvision for images of `size_px`.
 
     Raises:
-        ConfigError: the name is unknown, the network does not end in a linear layer, or the weights do not fit.
+        ConfigError: the name is unknown, or the weights do not fit.
     """
     models = import_models()
     names = models.list_models(module=models)
@@ -68,47 +81,47 @@ def build(architecture: str, weights_file: str) -> tuple[nn.Module, int]:
         raise ConfigError(
             f"training.architecture = {architecture!r} is unknown; near: {', '.join(close) or 'small_cnn, resnet18'}"
         )
-    options = {"aux_logits": False, "init_weights": True} if architecture in {"googlenet", "inception_v3"} else {}
-    network: nn.Module = models.get_model(architecture, weights=None, **options)
-    head = last_linear(network, architecture)
-    features: int = network.get_submodule(head).in_features  # type: ignore[assignment]
-    network.set_submodule(head, nn.Identity())
-    if weights_file:
-        load_weights(network, Path(weights_file), head)
-    return network, features
+    stem = plan_stem(architecture, size_px)
+    network: nn.Module = models.get_model(architecture, weights=None, **stem.options)
+    fit_stem(network, stem)
+    replace_pools(network)
+    features = remove_head(network)
+    not_loaded = load_weights(network, Path(weights_file)) if weights_file else ()
+    return Body(VisionBody(network, stem.seen_px), features, not_loaded)
 
 
-def last_linear(network: nn.Module, architecture: str) -> str:
-    """Return the name of the layer that gives the classes' scores."""
-    leaves = [(name, layer) for name, layer in network.named_modules() if not list(layer.children())]
-    linear: list[str] = [name for name, layer in leaves if isinstance(layer, nn.Linear)]
-    if not linear:
-        raise ConfigError(f"training.architecture = {architecture!r} does not end in a linear layer: choose another")
-    return linear[-1]
+class VisionBody(nn.Module):
+    """A network for three channels and one size, that takes grey images and smaller ones too."""
+
+    def __init__(self, network: nn.Module, seen_px: int) -> None:
+        super().__init__()
+        self.network = MainOutput(network) if hasattr(network, "aux_logits") else network
+        self.seen_px = seen_px
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return features (N, F) of normalised images (N, 1 or 3, S, S)."""
+        if images.size(2) != self.seen_px:  # enlarging has no deterministic gradient on CUDA, but images need none
+            size = [self.seen_px, self.seen_px]
+            images = functional.interpolate(images, size=size, mode="bilinear", align_corners=False)
+        return self.network(images.expand(-1, 3, -1, -1))  # type: ignore[no-any-return]
 
 
-def load_weights(network: nn.Module, path: Path, head: str) -> None:
-    """Load a state dict saved by torch; the last layer's weights in it are left out.
+class MainOutput(nn.Module):
+    """A network with auxiliary outputs (googlenet, inception), of which TorchScript would return them all."""
 
-    Raises:
-        ConfigError: the file cannot be read, holds something else, or does not fit.
-    """
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ConfigError(f"training.weights_file = {str(path)!r} cannot be read: {first_line(error)}") from error
-    if not isinstance(state, dict):
-        raise ConfigError(
-            f"training.weights_file = {str(path)!r} holds a {type(state).__name__}, expected a state dict: "
-            "save it with torch.save(network.state_dict(), path)"
-        )
-    body = {name: value for name, value in state.items() if not name.startswith(f"{head}.")}
-    try:
-        network.load_state_dict(body)
-    except RuntimeError as error:
-        raise ConfigError(f"training.weights_file = {str(path)!r} does not fit the network: {error}") from error
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the features alone."""
+        features: Tensor = self.network._forward(images)[0]  # type: ignore[operator]
+        return features
 
 
-def first_line(error: Exception) -> str:
-    """Return what an error of torch says before its advice."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
+def remove_head(network: nn.Module) -> int:
+    """Replace the layer that gives the classes' scores by nothing, and return how many features it takes."""
+    layers = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))]
+    name, head = layers[-1]  # a convolution in squeezenet; the average that follows it is over features then
+    network.set_submodule(name, nn.Identity())
+    return head.in_features if isinstance(head, nn.Linear) else head.in_channels

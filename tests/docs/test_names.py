@@ -86,7 +86,7 @@ def test_every_setting_is_documented_with_its_shipped_value():
     assert len(rows) == len(documented)
     assert set(documented) == SETTINGS
     for key, text in documented.items():
-        if key != "data.sources":
+        if key not in ("data.sources", "candidates"):
             assert tomllib.loads(f"value = {text.strip('`')}")["value"] == split_key(key), key
 
 

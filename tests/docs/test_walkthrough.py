@@ -1,5 +1,6 @@
 """The commands of the pages, typed in their order into a project of one's own with a real stack."""
 
+import re
 import shutil
 
 import pytest
@@ -9,6 +10,8 @@ from tests.docs.pages import ROOT, Block, page
 
 OWN_DATA = [block for block in page("docs/your-own-data.md").blocks if block.is_commands]
 FIRST_RUN = [block for block in page("docs/first-run.md").blocks if block.is_commands]
+TRAINING = [block for block in page("docs/training.md").blocks if block.is_commands]
+REPRODUCIBILITY = [block for block in page("docs/reproducibility.md").blocks if block.is_commands]
 README = [block for block in page("README.md").blocks if block.is_commands]
 ELSEWHERE = {  # the block's first command -> what types it
     "make run": "tests/e2e: make run is `evergreen run` after the set-up",
@@ -51,6 +54,20 @@ def test_one_own_data_is_served(shell: Shell, settings_block: Block) -> None:
 def test_the_commands_of_the_first_run(shell: Shell, block: Block) -> None:
     printed = shell.type(block, folder=ROOT)
     assert "wardrobe version" in printed
+
+
+def test_the_plan_of_training(shell: Shell) -> None:
+    (plan,) = TRAINING
+    printed = shell.type(plan, folder=ROOT)
+    assert re.search(r"data hit +[0-9a-f]{12} +1,760 images, unchanged", printed)
+    assert "train miss" in printed  # by hand the next seed is trained
+    assert "seed: 20261120 -> 20261121" in printed
+
+
+def test_a_version_is_reproduced(shell: Shell) -> None:
+    (reproduce,) = REPRODUCIBILITY
+    printed = shell.type(reproduce, folder=ROOT)
+    assert "verdict identical: trained again from its records. Every bit of the weights is the same." in printed
 
 
 def test_the_commands_of_the_readme(shell: Shell) -> None:

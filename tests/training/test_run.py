@@ -1,7 +1,8 @@
 """Real trainings in fresh processes: the same bits for the same inputs, and a clear word where none come out."""
 
 import json
-import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,24 +15,32 @@ import pytest
 import torch
 
 from serving.bundle.module import load_module
-from tasks.errors import ConfigError, DataError, TrainingError
+from tasks.errors import ConfigError, DataError, TrainingError, TrainingStopped
+from tasks.training import run
+from tasks.training.determinism import expected_flags
+from tasks.training.environment import launch_environment
 from tasks.training.network import load_eager
-from tasks.training.result import RESULT, TrainedModel, read_events, read_result
-from tasks.training.run import failure, launch_environment, train
+from tasks.training.result import read_events, read_result
+from tasks.training.run import failure, launch, train
+from tests.conftest import ROOT
+
+NOT_FINITE = (
+    r"the loss is (nan|inf) at step 2 of 14 \(epoch 1\), with a learning rate of \S+e\+\d+, "
+    r"on the images ([0-9a-f]{64}, ){2}[0-9a-f]{64} and 29 more: lower training.learning_rate = 1e\+30"
+)
+LASTING = ["start", "epoch", "epoch", "end"]
 
 
-@pytest.fixture(scope="session")
-def trained(spec, tmp_path_factory) -> tuple[TrainedModel, list[dict]]:
-    """A finished training and its events."""
-    events = []
-    return train(spec, tmp_path_factory.mktemp("run") / "out", events.append), events
+def lasting(events):
+    return [event["event"] for event in events if event["event"] not in {"step", "checkpoint"}]
 
 
 def test_it_tells_what_it_does(trained, spec):
     model, events = trained
-    assert [event["event"] for event in events if event["event"] != "step"] == ["start", "epoch", "epoch", "end"]
+    assert lasting(events) == LASTING
     steps = [event for event in events if event["event"] == "step"]
     assert steps[-1] == {"event": "step", "step": 14, "steps": 14}  # 240 images, 32 a step, 2 epochs
+    assert [event["step"] for event in events if event["event"] == "checkpoint"] == [5, 10]
     epochs = [event for event in events if event["event"] == "epoch"]
     assert read_events(model.folder) == epochs
     assert epochs[-1]["step"] == 14
@@ -40,17 +49,17 @@ def test_it_tells_what_it_does(trained, spec):
     assert model.hardware["threads"] == "1"
     assert model.versions["torch"] == torch.__version__
     assert read_result(model.folder) == model
+    assert events[0]["flags"] == expected_flags(threads=1)
+    assert events[-1] == {"event": "end", "weights_sha256": model.weights_sha256, "seconds": model.seconds}
+    files = {"identity.json", "lock", "metrics.jsonl", "model.pt", "request.json", "result.json", "spec.json"}
+    assert {path.name for path in model.folder.iterdir()} == files | {"stderr.txt", "stdout.txt", "weights.pt"}
 
 
-def test_a_fresh_process_gives_the_same_weights_from_any_folder(trained, spec, tmp_path, monkeypatch):
+def test_a_fresh_process_gives_the_same_weights_whatever_its_caller(trained, spec, tmp_path, monkeypatch):
+    """From any folder, and with variables that choose threads and instructions: the contract's win."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")  # the contract's variables win over the caller's
-    again = train(spec, tmp_path / "again", lambda event: None)
-    assert again.weights_sha256 == trained[0].weights_sha256
-
-
-def test_what_the_caller_tells_the_libraries_does_not_reach_the_weights(trained, spec, tmp_path, monkeypatch):
-    for name, value in {"DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}.items():
+    chosen = {"DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
+    for name, value in {"OMP_NUM_THREADS": "7", **chosen}.items():
         monkeypatch.setenv(name, value)
     again = train(spec, tmp_path / "again", lambda event: None)
     assert again.weights_sha256 == trained[0].weights_sha256
@@ -64,13 +73,8 @@ def test_what_a_library_prints_is_no_event(spec, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     events = []
     train(spec, tmp_path / "out", events.append)
-    assert [event["event"] for event in events if event["event"] != "step"] == ["start", "epoch", "epoch", "end"]
+    assert lasting(events) == LASTING
     assert (tmp_path / "out" / "stdout.txt").read_text().splitlines() == printed
-
-
-def test_another_seed_gives_other_weights(trained, spec, tmp_path):
-    other = train(replace(spec, seed=6), tmp_path / "other", lambda event: None)
-    assert other.weights_sha256 != trained[0].weights_sha256
 
 
 def test_the_script_answers_as_the_eager_module(trained, pixel_map):
@@ -91,41 +95,20 @@ def test_a_killed_training_is_told_and_leaves_no_result(spec, tmp_path):
             child.kill()
 
     long = replace(spec, recipe=replace(spec.recipe, epochs=500))
-    with pytest.raises(TrainingError, match=r"killed by SIGKILL .*start the run again"):
+    with pytest.raises(TrainingError, match=r"killed by SIGKILL .*start the run again to go on"):
         train(long, tmp_path / "out", kill)
     assert (tmp_path / "out" / "metrics.jsonl").exists()
     with pytest.raises(TrainingError, match=r"holds no finished training: result.json is missing"):
         read_result(tmp_path / "out")
 
 
-def test_what_an_unfinished_training_left_is_removed(spec, tmp_path):
-    (tmp_path / RESULT).write_text("{}")
-    with pytest.raises(DataError):
-        train(replace(spec, pixels="/nowhere"), tmp_path, lambda event: None)
-    assert not (tmp_path / RESULT).exists()
-
-
-def test_a_listener_that_fails_ends_the_training(spec, tmp_path):
-    def fail(event):
-        raise KeyError("listener")
-
-    long = replace(spec, recipe=replace(spec.recipe, epochs=500))
-    with pytest.raises(KeyError, match="listener"):
-        train(long, tmp_path / "out", fail)
-    assert not [p for p in psutil.Process().children() if "tasks.training" in p.cmdline()]
-
-
 @pytest.mark.parametrize(
     ("changes", "kind", "text"),
     [
         ({"pixels": "/nowhere"}, DataError, "/nowhere is no pixel map: .*splits.npy"),
-        ({"channels": 3}, DataError, r"images of shape \(1, 28, 28\), the spec says \(3, 28, 28\)"),
-        ({"architecture": "resnet17"}, ConfigError, "'resnet17' is unknown; near: .*resnet18"),
-        ({"batch_size": 241}, TrainingError, "240 training images, fewer than training.batch_size = 241"),
-        ({"batch_size": 120}, TrainingError, "are 4 steps, expected 5 or more: raise the epochs"),
-        ({"learning_rate": 1e30}, TrainingError, "the loss of epoch 1 is nan .*lower training.learning_rate"),
+        ({"learning_rate": 1e30}, TrainingError, NOT_FINITE),
     ],
-    ids=["no map", "another shape", "unknown network", "no batch", "too few steps", "diverged"],
+    ids=["no map", "no finite loss"],
 )
 def test_the_reason_and_its_class_come_back(spec, tmp_path, changes, kind, text):
     of_recipe = {key: value for key, value in changes.items() if hasattr(spec.recipe, key)}
@@ -137,7 +120,7 @@ def test_the_reason_and_its_class_come_back(spec, tmp_path, changes, kind, text)
     assert f"{tmp_path}/out/stderr.txt" in str(caught.value)
 
 
-def test_without_a_listener_it_stops_by_itself(spec, tmp_path):
+def test_without_a_listener_it_stops_by_itself_and_can_go_on(spec, tmp_path):
     long = replace(spec, recipe=replace(spec.recipe, epochs=500))
     (tmp_path / "spec.json").write_text(long.to_json())
     command = [sys.executable, "-m", "tasks.training", str(tmp_path / "spec.json"), str(tmp_path / "out")]
@@ -146,39 +129,83 @@ def test_without_a_listener_it_stops_by_itself(spec, tmp_path):
         assert json.loads(process.stdout.readline())["event"] == "start"
         process.stdout.close()
         said = process.stderr.read()
-        assert process.wait() == TrainingError.exit_code
-    assert said == "the process that started this training is gone: stopped\n"
+        assert process.wait() == TrainingStopped.exit_code
+    assert re.fullmatch(
+        r"training stopped after step (\d+) of 3500: the process that started it is gone; "
+        r"the checkpoint of step \1 is kept; start it again to go on\n",
+        said,
+    )
 
 
-@pytest.mark.parametrize("name", ["CUBLAS_WORKSPACE_CONFIG", "OMP_NUM_THREADS", "PYTHONHASHSEED"])
-def test_without_the_contracts_variables_nothing_trains(spec, tmp_path, name):
+def test_the_launcher_is_a_command_too(spec, trained, tmp_path):
+    """It hands on the events; a SIGTERM reaches the trainer, which leaves a checkpoint; called again, it goes on."""
+    shutil.copytree(trained[0].folder, tmp_path / "out")
+    (tmp_path / "spec.json").write_text(replace(spec, seed=6).to_json())
+    command = [sys.executable, "-m", "tasks.training.run", str(tmp_path / "spec.json"), str(tmp_path / "out")]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        told = [json.loads(process.stdout.readline())["event"] for _ in range(2)]
+        process.terminate()
+        _, said = process.communicate()
+        assert process.returncode == TrainingStopped.exit_code, said
+    assert told == ["start", "discarded"]
+    assert said == "training was sent SIGTERM, and goes on when it is started again\n"
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert told[:2] == ["start", "resumed"]
+    assert told[-1] == "end"
+
+
+def test_without_the_contracts_variables_nothing_trains(spec, tmp_path):
     (tmp_path / "spec.json").write_text(spec.to_json())
     command = [sys.executable, "-m", "tasks.training", str(tmp_path / "spec.json"), str(tmp_path / "out")]
-    environment = {key: value for key, value in launch_environment(1).items() if key != name}
+    environment = {key: value for key, value in launch_environment(1).items() if key != "OMP_NUM_THREADS"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == TrainingError.exit_code
-    assert f"{name} is None, expected" in done.stderr
-    assert "start training through tasks.training.run" in done.stderr
+    assert done.stderr == ("OMP_NUM_THREADS is None, expected '1': start training through tasks.training.run\n")
 
 
-def test_with_a_foreign_variable_nothing_trains(spec, tmp_path):
-    (tmp_path / "spec.json").write_text(spec.to_json())
-    command = [sys.executable, "-m", "tasks.training", str(tmp_path / "spec.json"), str(tmp_path / "out")]
-    environment = {**launch_environment(1), "DNNL_MAX_CPU_ISA": "AVX2", "TORCH_HOME": str(tmp_path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == TrainingError.exit_code
-    assert done.stderr.startswith("DNNL_MAX_CPU_ISA: set, and may change the weights, expected unset: start training")
+@pytest.mark.parametrize("module", ["tasks.training", "tasks.training.run"])
+def test_a_wrong_command_line_says_the_right_one(module):
+    command = [sys.executable, "-m", module]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, f"usage: python -m {module} SPEC.json OUT/\n")
 
 
-def test_a_wrong_command_line_says_the_right_one():
-    done = subprocess.run(
-        [sys.executable, "-m", "tasks.training"], env=dict(os.environ), cwd=Path(__file__).parents[2],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert (done.returncode, done.stderr) == (2, "usage: python -m tasks.training SPEC.json OUT/\n")
+def test_a_kill_for_want_of_memory_is_told_as_such(spec, tmp_path, monkeypatch):
+    kills = iter([3, 4])
+    monkeypatch.setattr(run, "count_kills", lambda: next(kills))
+    monkeypatch.setattr(run, "launch", lambda *given, **options: (-signal.SIGKILL, ""))
+    monkeypatch.setattr(run, "advise", lambda spec, request: "lower it")
+    with pytest.raises(TrainingError, match=r"the kernel killed the training for want of memory: lower it"):
+        train(spec, tmp_path, lambda event: None)
 
 
-def test_signals_have_names():
+def test_a_process_that_does_not_stop_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "STOP_LIMIT_S", 0.1)
+    code = (
+        "import json, os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "print(json.dumps({'event': 'start', 'pid': os.getpid()}), flush=True); signal.pause()"
+    )
+    pids = []
+
+    def fail(event):
+        pids.append(event["pid"])
+        raise KeyError("listener")
+
+    with pytest.raises(KeyError, match="listener"):
+        launch([sys.executable, "-c", code], 1, tmp_path, fail)
+    assert not psutil.pid_exists(*pids)
+
+
+def test_the_launcher_does_without_torch():
+    """It runs in the orchestrator, where torch would cost seconds and memory."""
+    code = "import sys, tasks.training.run, tasks.training.machine; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_how_it_ended_has_its_error():
     assert "killed by SIGSEGV (see out/stderr.txt)" in str(failure(-signal.SIGSEGV, "", Path("out")))
-    assert isinstance(failure(1, "Traceback\nValueError: x", Path("out")), TrainingError)
-    assert "it said nothing" in str(failure(1, "", Path("out")))
+    assert "ValueError: x (training ended with code 1" in str(failure(1, "ValueError: x", Path("out")))
+    kinds = {1: TrainingError, 2: ConfigError, 10: DataError, 11: TrainingError, 75: TrainingStopped}
+    assert {code: type(failure(code, "why", Path("out"))) for code in kinds} == kinds

@@ -1,0 +1,1 @@
+"""What Evergreen's training is compared with, each a process of its own: a textbook loop, Lightning, no determinism."""
