@@ -3,6 +3,7 @@
 Heavy libraries are imported by the command that needs them: `--help` and `status` need none.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -62,6 +63,24 @@ def run(
         summary = retrain(scheduled=scheduled, release=release, overrides=values)
     console.print()
     print_rows(summary.rows())
+
+
+@app.command()
+def plan(
+    scheduled: Annotated[bool, typer.Option(help="As every night: with the first seed.")] = False,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting, as for `evergreen run`.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which steps of a run are known, and what changed where one is not; nothing is started."""
+    from flows.plan import foresee  # noqa: PLC0415  # imports pyarrow
+
+    outlook = foresee(settings_for_run(parse_overrides(overrides or [])), is_scheduled=scheduled)
+    if as_json:
+        print(json.dumps(outlook.to_json(), indent=2))
+    else:
+        print_rows(outlook.rows())
 
 
 @app.command()
@@ -130,6 +149,42 @@ def history(as_json: AsJson = False) -> None:
 def predict(images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="PNG or JPEG files.")]) -> None:
     """Ask the model in production what is on each IMAGE."""
     print_rows(reads.predict_files(load_settings(), images))
+
+
+@app.command()
+def reproduce(
+    version: Annotated[int, typer.Argument(min=1)],
+    tracking_uri: Annotated[str, typer.Option(help="The MLflow that has the version; none: this project's.")] = "",
+    data_remote: Annotated[
+        str, typer.Option(help="The DVC remote that has its data; none: data.remote, else the recorded one.")
+    ] = "",
+    restore_environment: Annotated[
+        bool, typer.Option(help="Install the version's lock where other packages are installed here.")
+    ] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Make a registered VERSION again from its records, and compare it bit for bit.
+
+    Exit codes: 0 identical; 1 different in an equal environment, or something was altered; 3 the environment differs.
+    """
+    with contextlib.nullcontext() if as_json else showing_progress():
+        from flows.reproducing import run_reproduction  # noqa: PLC0415  # imports MLflow
+
+        evidence = run_reproduction(
+            load_settings(),
+            version,
+            tracking_uri=tracking_uri,
+            data_remote=data_remote,
+            restore_environment=restore_environment,
+        )
+    from tasks.reproduction.page import to_json, to_rows  # noqa: PLC0415
+
+    if as_json:
+        print(to_json(evidence), end="")
+    else:
+        console.print()
+        print_rows(to_rows(evidence))
+    sys.exit(evidence.verdict.exit_code)
 
 
 @app.command()

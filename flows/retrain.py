@@ -5,11 +5,14 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from flows.candidates import train_challenger
 from flows.run_settings import settings_for_run
 from flows.summary import RunSummary, addresses
 from tasks import progress
+from tasks.candidates import Challenger
 from tasks.evaluate import Champion, Evaluated, evaluate_model, score_champion
 from tasks.evaluation.gates import Verdict
+from tasks.plan import RetrainingPlan, key_of_evaluation
 from tasks.prepare import Prepared, prepare_data
 from tasks.progress import StageTimes
 from tasks.register import register_model
@@ -22,8 +25,9 @@ from tasks.release import (
     find_unfinished_release,
     release_version,
 )
+from tasks.retraining import open_retraining
 from tasks.settings import Settings
-from tasks.train import TrainingPlan, plan_training, start_run, train_model
+from tasks.train import plan_training
 
 
 @flow(name="retrain", description="Prepare data, train a challenger, judge it against the champion, release it.")
@@ -46,9 +50,9 @@ def retrain(scheduled: bool = False, release: bool = True, overrides: dict[str, 
     if release and (unfinished := find_unfinished_release(settings)) is not None:
         with times.measure("release"):
             finish_release(settings, unfinished)
-    if scheduled and plan.completed:
-        return report_nothing_new(settings, prepared, plan, times)
-    version, evaluated = make_challenger(settings, prepared, plan, times, is_release_wanted=release)
+    if scheduled and plan.is_known:
+        return report_nothing_new(settings, prepared, times)
+    challenger, version, evaluated = make_challenger(settings, prepared, plan, times, is_release_wanted=release)
     report = evaluated.report
     champion = evaluated.champion
     outcome = "kept the champion" if champion else "nothing released"
@@ -69,7 +73,7 @@ def retrain(scheduled: bool = False, release: bool = True, overrides: dict[str, 
         data=describe_data(prepared),
         trained=version,
         trained_accuracy=evaluated.metrics.accuracy,
-        plan=plan,
+        challenger=challenger,
         champion=champion,
         served=check_champion(settings, champion, times),
         stages_s=times,
@@ -86,29 +90,32 @@ def finish_release(settings: Settings, version: ModelVersion) -> None:
 
 
 def make_challenger(
-    settings: Settings, prepared: Prepared, plan: TrainingPlan, times: StageTimes, *, is_release_wanted: bool
-) -> tuple[ModelVersion, Evaluated]:
-    """Train, evaluate and register one model, in one MLflow run."""
-    with start_run(settings, plan) as run:
+    settings: Settings, prepared: Prepared, plan: RetrainingPlan, times: StageTimes, *, is_release_wanted: bool
+) -> tuple[Challenger, ModelVersion, Evaluated]:
+    """Train, evaluate and register one model: the only one, or the best of several candidates."""
+    with open_retraining(settings, plan) as opened:
         with times.measure("train"):
-            trained = train_model(settings, prepared, plan, run)
+            challenger = train_challenger(settings, prepared, opened)
+        run, model = challenger.training.run, challenger.model
         with times.measure("evaluate"):
-            evaluated = evaluate_model(settings, prepared, trained, run)
+            step = opened.hold(key_of_evaluation(settings, prepared.pixels, model.weights_sha256, plan.lock))
+            evaluated = evaluate_model(settings, prepared, model, run, step)
         with times.measure("register"):
-            version = register_model(settings, evaluated, run, is_release_wanted=is_release_wanted)
-    return version, evaluated
+            step = opened.hold(plan.key)
+            version = register_model(settings, evaluated, run, step, is_release_wanted=is_release_wanted)
+    return challenger, version, evaluated
 
 
-def report_nothing_new(settings: Settings, prepared: Prepared, plan: TrainingPlan, times: StageTimes) -> RunSummary:
-    """Sum up a scheduled run whose inputs were trained before."""
+def report_nothing_new(settings: Settings, prepared: Prepared, times: StageTimes) -> RunSummary:
+    """Sum up a scheduled run whose inputs were trained and judged before."""
     champion = score_champion(settings, prepared.version.dataset)
     summary = RunSummary(
         outcome="nothing new",
-        reason="data, code, lock and settings are those of an earlier training",
+        reason="data, code, lock, settings and machine are those of an earlier run",
         data=describe_data(prepared),
         trained=None,
         trained_accuracy=None,
-        plan=plan,
+        challenger=None,
         champion=champion,
         served=check_champion(settings, champion, times),
         stages_s=times,

@@ -1,12 +1,15 @@
 """What a retraining came to: what the terminal prints, and the flow's artifact shows."""
 
+import textwrap
 from dataclasses import dataclass
 
+from tasks.candidates import Challenger, Outcome
 from tasks.evaluate import Champion
 from tasks.registry.record import ModelVersion
 from tasks.release import ServedCheck
 from tasks.settings import Settings
-from tasks.train import TrainingPlan
+
+REASON_LETTERS = 100  # of why a candidate failed: all of it stands above the summary, and in MLflow
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class RunSummary:
     data: str
     trained: ModelVersion | None
     trained_accuracy: float | None
-    plan: TrainingPlan
+    challenger: Challenger | None
     champion: Champion | None
     served: ServedCheck | None
     stages_s: dict[str, float]
@@ -27,9 +30,13 @@ class RunSummary:
     def rows(self) -> list[tuple[str, str]]:
         """Return the summary as labelled lines."""
         rows = [("outcome", f"{self.outcome}: {self.reason}"), ("data", self.data)]
-        if self.trained is not None:
-            seed = f"seed {self.plan.spec.seed} (attempt {self.plan.attempt} with these inputs)"
-            rows.append(("trained", f"version {self.trained.version}, {seed}, accuracy {self.trained_accuracy:.4f}"))
+        if self.trained is not None and self.challenger is not None:
+            training = describe_training(self.challenger)
+            rows.append(
+                ("trained", f"version {self.trained.version}, {training}, accuracy {self.trained_accuracy:.4f}")
+            )
+            if self.challenger.outcomes:
+                rows.append(("candidates", describe_candidates(self.challenger)))
         if self.champion is not None:
             version = self.champion.version
             test = f"{self.champion.accuracy:.4f} on {len(self.champion.scores.ids):,} test images"
@@ -44,6 +51,28 @@ class RunSummary:
         """Return the summary as a Markdown table."""
         lines = ["| | |", "|---|---|", *(f"| {name} | {text.replace('|', '/')} |" for name, text in self.rows())]
         return "\n".join(lines) + "\n"
+
+
+def describe_training(challenger: Challenger) -> str:
+    """Return which training the version came from."""
+    plan = challenger.training.plan
+    seed = f"seed {plan.spec.seed} (attempt {plan.attempt} with these inputs)"
+    return f"candidate {plan.name}, {seed}" if plan.name else seed
+
+
+def describe_candidates(challenger: Challenger) -> str:
+    """Return the candidates with their accuracy on validation, the best one marked."""
+    return "; ".join(
+        f"{describe_outcome(outcome)}{' (best)' if outcome.training is challenger.training else ''}"
+        for outcome in challenger.outcomes
+    )
+
+
+def describe_outcome(outcome: Outcome) -> str:
+    """Return what became of one candidate."""
+    if outcome.model is None:
+        return f"{outcome.name} failed: {textwrap.shorten(outcome.reason, REASON_LETTERS, placeholder=' ...')}"
+    return f"{outcome.name} {outcome.model.validation_accuracy:.4f} on validation"
 
 
 def describe_check(check: ServedCheck) -> str:

@@ -40,11 +40,23 @@ class Bars:
             self.bars.update(self.rows[stage], completed=1, total=1)
             self.bars.stop_task(self.rows[stage])
         if not console.is_terminal:
-            console.print(f"{stage}: {seconds:.1f} s {self.details.get(stage, '')}".rstrip())
+            print_line(f"{stage}: {seconds:.1f} s {self.details.get(stage, '')}".rstrip())
+
+    def fail(self, stage: str, reason: str) -> None:
+        """Leave the stage's bar where it is, with the reason."""
+        self.update(stage, 0, 0, reason)
+        self.bars.stop_task(self.rows[stage])
+        if not console.is_terminal:
+            print_line(f"{stage}: {reason}")
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
-        self.bars.console.print(text)
+        print_line(text)
+
+
+def print_line(text: str) -> None:
+    """Print a line that stays; in a log it is one line, however long."""
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 @contextlib.contextmanager
@@ -62,7 +74,10 @@ def showing_progress() -> Iterator[None]:
         with bars, progress.listening(Bars(bars)):
             yield
     except KeyboardInterrupt:
-        errors.print("interrupted: what is in production goes on, and so does a release that was asked for already")
+        errors.print(
+            "interrupted: what is in production goes on, and so does a release that was asked for already; "
+            "a training that was under way left a checkpoint, and the next run goes on from there"
+        )
         raise
 
 

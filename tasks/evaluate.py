@@ -8,7 +8,14 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from serving.bundle.contract import MODULE, read_contract
+from serving.bundle.contract import (
+    MODULE,
+    BundleError,
+    bundle_digest,
+    file_sha256,
+    read_contract,
+    verify_files,
+)
 from tasks import progress
 from tasks.data.dataset import Dataset, PixelMap, Split
 from tasks.data.pixels import build_pixels, open_pixels
@@ -19,16 +26,18 @@ from tasks.evaluation.judge import judge
 from tasks.evaluation.metrics import Metrics, measure
 from tasks.evaluation.pictures import draw_confusion, draw_learning_curves, draw_worst
 from tasks.evaluation.report import GateReport, to_json, to_markdown
-from tasks.evaluation.scores import PREDICTIONS, Scores, score_split, write_predictions
+from tasks.evaluation.scores import PREDICTIONS, Scores, read_predictions, score_split, write_predictions
 from tasks.prepare import Prepared
 from tasks.registry.record import NO_CHAMPION, ModelVersion
 from tasks.registry.registry import Registry
 from tasks.registry.tracking import TrackedRun
+from tasks.retraining import work_folder
 from tasks.settings import Settings
-from tasks.train import work_folder
+from tasks.steps.store import StepFolder
 from tasks.training.result import TrainedModel, read_events
 
 STAGE = "evaluate"
+BUNDLE = "bundle"  # the folder of it, in the step's
 
 
 @dataclass(frozen=True)
@@ -67,25 +76,20 @@ class Evaluated:
 
 
 @task(name="evaluate model", cache_policy=NO_CACHE)
-def evaluate_model(settings: Settings, prepared: Prepared, trained: TrainedModel, run: TrackedRun) -> Evaluated:
+def evaluate_model(
+    settings: Settings, prepared: Prepared, trained: TrainedModel, run: TrackedRun, step: StepFolder
+) -> Evaluated:
     """Make the bundle, score it beside the champion, judge it, and log the evidence to MLflow and Prefect.
+
+    Bundle and scores stay in the step's folder, and come from there where they are of the same weights; the
+    comparison with the champion is always made anew.
 
     Raises:
         TrainingError: the model is not finite, or its module answers otherwise than the eager one.
         RegistryError: MLflow cannot say who the champion is; that is never taken for "none yet".
     """
     torch.set_num_threads(settings.training.threads)
-    folder = work_folder(settings, run.run_id)
-    progress.update(STAGE, detail="bundle")
-    bundle = finish_bundle(
-        trained,
-        prepared.pixels,
-        folder=folder / "bundle",
-        data_digest=prepared.pixels.digest,
-        tolerance=settings.gates.max_prediction_error,
-    )
-    progress.update(STAGE, detail="score the test set")
-    scores = score_split(bundle.folder / MODULE, bundle.contract.classes, prepared.pixels, split=Split.TEST)
+    bundle, scores = find_evaluation(step) or make_evaluation(settings, prepared.pixels, trained, step)
     metrics = measure(scores.label_indices, scores.probabilities, scores.classes)
     champion = score_champion(settings, prepared.version.dataset)
     report = judge(
@@ -96,9 +100,49 @@ def evaluate_model(settings: Settings, prepared: Prepared, trained: TrainedModel
     )
     progress.update(STAGE, detail="evidence")
     evaluated = Evaluated(bundle, scores, metrics, champion, report)
-    log_evidence(folder / "evaluation", evaluated, prepared.pixels, trained, run)
+    log_evidence(work_folder(settings, run.run_id) / "evaluation", evaluated, prepared.pixels, trained, run)
     get_run_logger().info("Verdict %s: %s", report.verdict, report.reason)
     return evaluated
+
+
+def make_evaluation(
+    settings: Settings, pixels: PixelMap, trained: TrainedModel, step: StepFolder
+) -> tuple[Bundle, Scores]:
+    """Make the bundle and its scores on the test set in the step's folder, which is complete with them."""
+    step.clear()
+    progress.update(STAGE, detail="bundle")
+    bundle = finish_bundle(
+        trained,
+        pixels,
+        folder=step.path / BUNDLE,
+        data_digest=pixels.digest,
+        tolerance=settings.gates.max_prediction_error,
+    )
+    progress.update(STAGE, detail="score the test set")
+    scores = score_split(bundle.folder / MODULE, bundle.contract.classes, pixels, split=Split.TEST)
+    write_predictions(scores, step.path / PREDICTIONS)
+    step.complete({"bundle": bundle.digest, "predictions": file_sha256(step.path / PREDICTIONS)})
+    return bundle, scores
+
+
+def find_evaluation(step: StepFolder) -> tuple[Bundle, Scores] | None:
+    """Return the bundle and the scores that are in the step's folder, verified; None where it is not complete."""
+    record = step.record
+    if record is None:
+        return None
+    folder, predictions = step.path / BUNDLE, step.path / PREDICTIONS
+    try:
+        contract = read_contract(folder)
+        verify_files(folder, contract, served_only=False)
+        found = {"bundle": bundle_digest(folder), "predictions": file_sha256(predictions)}
+    except (BundleError, OSError) as error:
+        progress.say(f"the evaluation kept in {step.path} cannot be used, and is made again: {error}")
+        return None
+    if found != record.result:
+        progress.say(f"the evaluation kept in {step.path} was altered, and is made again")
+        return None
+    progress.update(STAGE, detail="bundle and scores are known: reused")
+    return Bundle(folder, contract, found["bundle"]), read_predictions(predictions)
 
 
 def score_champion(settings: Settings, dataset: Dataset) -> Champion | None:

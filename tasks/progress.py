@@ -18,6 +18,9 @@ class Listener(Protocol):
     def finish(self, stage: str, seconds: float) -> None:
         """Show that `stage` is over."""
 
+    def fail(self, stage: str, reason: str) -> None:
+        """Show that `stage` ended without a result, though others go on."""
+
     def say(self, text: str) -> None:
         """Show one line that stays."""
 
@@ -55,6 +58,12 @@ def update(stage: str, done: int = 0, total: int = 0, detail: str = "") -> None:
     """Report that `stage` is at `done` of `total`."""
     for listener in _listeners:
         listener.update(stage, done, total, detail)
+
+
+def fail(stage: str, reason: str) -> None:
+    """Report that `stage` ended without a result, though others go on."""
+    for listener in _listeners:
+        listener.fail(stage, reason)
 
 
 def say(text: str) -> None:

@@ -18,20 +18,22 @@ from tasks.registry.record import (
 from tasks.registry.registration import register
 from tasks.registry.registry import Registry
 from tasks.registry.tracking import TrackedRun
+from tasks.retraining import work_folder
 from tasks.settings import Settings
-from tasks.train import work_folder
-from tasks.training.inputs import PROJECT
+from tasks.steps.code import PROJECT
+from tasks.steps.store import StepFolder
 
 SERVING_LOCK = PROJECT / "locks" / "serving-cpu.lock"
 
 
 @task(name="register model", cache_policy=NO_CACHE)
 def register_model(
-    settings: Settings, evaluated: Evaluated, run: TrackedRun, *, is_release_wanted: bool
+    settings: Settings, evaluated: Evaluated, run: TrackedRun, step: StepFolder, *, is_release_wanted: bool
 ) -> ModelVersion:
     """Register the bundle: as challenger in Staging where all gates passed, else Archived with the reason.
 
-    `is_release_wanted` stands with the version, so that a later run can finish what this one began.
+    `is_release_wanted` stands with the version, so that a later run can finish what this one began. `step` is the
+    whole retraining's, which is complete with this.
 
     Raises:
         RegistryError: MLflow failed; registering the same run again goes on from there.
@@ -54,6 +56,7 @@ def register_model(
             DATA_DIGEST_TAG: evaluated.bundle.contract.data_digest,
         },
     )
+    step.complete({"version": version.version})
     shutil.rmtree(work_folder(settings, run.run_id), ignore_errors=True)  # MLflow has it all now
     get_run_logger().info("Registered version %s as %s", version.version, version.stage)
     return version

@@ -6,34 +6,29 @@ refused with the nearest known one. The file has every value: a default here wou
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from tasks.errors import ConfigError
-from tasks.settings_keys import PREFIX, describe, nearest, setting_paths, unknown_keys, unknown_variables
+from tasks.settings_keys import (
+    PREFIX,
+    Positive,
+    Section,
+    describe,
+    nearest,
+    setting_paths,
+    unknown_keys,
+    unknown_variables,
+)
+from tasks.settings_training import CandidateSettings, TrainingSettings, find_twins
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(gt=0, lt=65536)]
-
-
-class Section(BaseModel):
-    """A frozen part of the settings that refuses keys it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ModelSettings(Section):
@@ -65,32 +60,6 @@ class DataSettings(Section):
     min_images_per_class: Positive
     max_quarantined_share: Fraction
     sources: Annotated[tuple[SourceSettings, ...], Field(min_length=1)]
-
-
-class TrainingSettings(Section):
-    """The recipe: part of the determinism contract, key by key."""
-
-    architecture: str
-    weights_file: str
-    epochs: Positive
-    batch_size: Positive
-    learning_rate: Annotated[float, Field(gt=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)]
-    ema_decay: Annotated[float, Field(ge=0, lt=1)]
-    flip: bool
-    shift_px: Annotated[int, Field(ge=0)]
-    rotate_degrees: Annotated[float, Field(ge=0, le=180)]
-    erase_px: Annotated[int, Field(ge=0)]
-    brightness: Annotated[float, Field(ge=0, lt=1)]
-    contrast: Annotated[float, Field(ge=0, lt=1)]
-    class_balance: Literal["none", "weights", "sampler"]
-    seed: Annotated[int, Field(ge=0, lt=2**31)]
-    threads: Positive
-    device: Literal["auto", "cpu", "cuda"]
-    checkpoint_steps: Positive
-    loader_workers: Positive
-    max_resident_bytes: Annotated[int, Field(ge=0)]
 
 
 class GateSettings(Section):
@@ -160,6 +129,7 @@ class Settings(BaseSettings):
     model: ModelSettings
     data: DataSettings
     training: TrainingSettings
+    candidates: tuple[CandidateSettings, ...] = ()  # none: one training, as `[training]` says
     gates: GateSettings
     release: ReleaseSettings
     serving: ServingSettings
@@ -217,8 +187,8 @@ class Settings(BaseSettings):
         Raises:
             ConfigError: an unknown key or a value out of range.
         """
-        known = set(setting_paths(type(self)))
-        errors = [f"unknown key {key} = {values[key]!r}" + nearest(key, known) for key in values if key not in known]
+        known = set(setting_paths(type(self))) - {"candidates"}
+        errors = [unknown_override(key, value, known) for key, value in values.items() if key not in known]
         sections: dict[str, dict[str, Any]] = {}
         for key in [key for key in values if key in known]:
             section, _, name = key.partition(".")
@@ -233,7 +203,10 @@ class Settings(BaseSettings):
                 errors += describe(error, f"{name}.")
         if errors:
             raise ConfigError("\n".join(errors))
-        return self.model_copy(update=replaced)
+        changed = self.model_copy(update=replaced)
+        if errors := list(find_twins(changed.training, changed.candidates)):
+            raise ConfigError("\n".join(errors))
+        return changed
 
     @classmethod
     def settings_customise_sources(
@@ -246,6 +219,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let variables win over the file, which comes in as keyword arguments."""
         return env_settings, init_settings
+
+
+def unknown_override(key: str, value: object, known: Collection[str]) -> str:
+    """Return a sentence for a key that cannot be replaced for one run."""
+    if key.partition(".")[0] == "candidates":
+        return f"{key} cannot be set for one run: write [[candidates]] into the file, or set EVERGREEN_CANDIDATES"
+    return f"unknown key {key} = {value!r}" + nearest(key, known)
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -266,6 +246,7 @@ def load_settings(path: Path | None = None) -> Settings:
     errors = [*unknown_keys(values, Settings), *unknown_variables(os.environ, Settings)]
     try:
         settings = Settings(**values)
+        errors += find_twins(settings.training, settings.candidates)
     except ValidationError as error:
         errors += describe(error, variables=os.environ)
     except SettingsError as error:

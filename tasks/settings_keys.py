@@ -1,15 +1,23 @@
-"""Which settings exist, by key and by variable, and sentences about those that do not or cannot be."""
+"""What a section of the settings is; which exist, by key and by variable, and sentences about those that do not."""
 
 import difflib
 import types
 import typing
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 PREFIX = "EVERGREEN_"
 LOCATIONS = ("EVERGREEN_HOME", "EVERGREEN_CONFIG")  # where things are; every other variable is a setting
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A frozen part of the settings that refuses keys it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def unknown_keys(values: Mapping[str, Any], section: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -1,91 +1,94 @@
-"""The verb "train": one tracked training in a process of its own."""
+"""The verb "train": tracked trainings, each in a process and a step's folder of its own."""
 
 import dataclasses
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks import progress
-from tasks.errors import RegistryError
+from tasks.errors import RegistryError, TrainingError
+from tasks.plan import RetrainingPlan, TrainingPlan, is_finished, plan_retraining, seeds_in
 from tasks.prepare import Prepared
 from tasks.registry.lineage import read_lineage
-from tasks.registry.tracking import TrackedRun, Tracking
+from tasks.registry.metric_stream import MetricStream
+from tasks.registry.tracking import Tracking
+from tasks.retraining import OpenTraining, work_folder
 from tasks.settings import Settings
-from tasks.training.inputs import PROJECT, inputs_key
-from tasks.training.result import TrainedModel
+from tasks.steps.code import PROJECT
+from tasks.training.machine import Machine, probe_machine
+from tasks.training.result import TrainedModel, read_events
 from tasks.training.run import train
-from tasks.training.spec import Execution, Recipe, TrainingSpec
 
 STAGE = "train"
-INPUTS_TAG = "evergreen.inputs"
-SEED_TAG = "evergreen.seed"
-
-
-@dataclass(frozen=True)
-class TrainingPlan:
-    """What will be trained: the spec, the key of its inputs, and how many trainings of them were completed before."""
-
-    spec: TrainingSpec
-    inputs: str
-    attempt: int
-    completed: int
+MLFLOW_WAIT_S = 300.0  # a server that is started again answers within one minute; who is away longer needs a person
 
 
 @task(name="plan training", cache_policy=NO_CACHE)
-def plan_training(settings: Settings, prepared: Prepared, *, is_scheduled: bool) -> TrainingPlan:
-    """Decide the seed: a scheduled run is attempt 0, a run by hand the next after those completed.
+def plan_training(settings: Settings, prepared: Prepared, *, is_scheduled: bool) -> RetrainingPlan:
+    """Decide the seeds: a scheduled run is attempt 0, a run by hand the first that is not finished.
 
     Raises:
         ConfigError: the weights file cannot be read.
         RegistryError: MLflow cannot say what was trained before.
     """
-    spec = first_spec(settings, prepared)
-    key = inputs_key(spec, lock=lock_file())
-    tracking = Tracking(settings.tracking_uri)
-    for run_id in tracking.close_stale_runs(settings.model.name):
+    experiment, tracking = settings.model.name, Tracking(settings.tracking_uri)
+    for run_id in tracking.close_stale_runs(experiment):
         shutil.rmtree(work_folder(settings, run_id), ignore_errors=True)
         get_run_logger().warning("Run %s was left open by a process that is gone: closed as KILLED", run_id)
-    completed = tracking.count_finished(settings.model.name, {INPUTS_TAG: key})
-    attempt = 0 if is_scheduled else completed
-    return TrainingPlan(dataclasses.replace(spec, seed=spec.seed + attempt), key, attempt, completed)
+    plan = plan_retraining(
+        settings,
+        prepared.pixels,
+        machine=probe_machine(device=settings.training.device, threads=settings.training.threads),
+        finished_seeds=seeds_in(tracking, experiment),
+        is_scheduled=is_scheduled,
+    )
+    return dataclasses.replace(plan, is_known=is_finished(tracking, experiment, plan))
 
 
-def start_run(settings: Settings, plan: TrainingPlan) -> TrackedRun:
-    """Begin the MLflow run of one training; as a context it closes itself."""
-    name = f"{plan.spec.recipe.architecture}-seed-{plan.spec.seed}"
-    tags = {INPUTS_TAG: plan.inputs, SEED_TAG: str(plan.spec.seed)}
-    return Tracking(settings.tracking_uri).start_run(settings.model.name, name, tags)
+@task(name="train model", task_run_name="train {opened.plan.title}", cache_policy=NO_CACHE)
+def train_model(
+    settings: Settings,
+    prepared: Prepared,
+    plan: RetrainingPlan,
+    opened: OpenTraining,
+    *,
+    check: Callable[[], None] = lambda: None,
+    gpu: str = "",
+) -> TrainedModel:
+    """Train, or return what is trained already, with its metrics in MLflow while it goes on, and what it came from.
 
-
-@task(name="train model", cache_policy=NO_CACHE)
-def train_model(settings: Settings, prepared: Prepared, plan: TrainingPlan, run: TrackedRun) -> TrainedModel:
-    """Train, with its metrics in MLflow while it goes on, and log what it came from.
+    `check` is called with every event; what it raises stops the training, which leaves a checkpoint. `gpu` is the
+    value of CUDA_VISIBLE_DEVICES for it, "" leaves that as it is.
 
     Raises:
         TrainingError: no model came out.
+        RegistryError: MLflow did not come back; the training is kept.
     """
-    run.log_params({**dataclasses.asdict(plan.spec.recipe), "seed": plan.spec.seed, "threads": plan.spec.threads})
-    run.log_dataset(settings.model.name, prepared.version)
-    stream = MetricStream(run)
-    trained = train(plan.spec, work_folder(settings, run.run_id) / "training", stream.take)
-    stream.flush()
-    run.log_metrics({"training_s": trained.seconds})
-    run.log_lineage(
-        read_lineage(
-            settings.root,
-            lock=lock_file(),
-            settings_json=settings.model_dump_json(indent=2),
-            hardware=trained.hardware,
-            versions=trained.versions,
+    run, spec, logger = opened.run, opened.plan.spec, get_run_logger()
+    log_origin(settings, prepared, plan, opened)
+
+    def warn(error: RegistryError) -> None:
+        logger.warning("%s; the training goes on, and its metrics are logged when MLflow is back", error)
+
+    with MetricStream(run, warn) as stream:
+        trained = train(spec, opened.folder.path, TrainingListener(opened.plan, stream, check), gpu=gpu)
+        check_machine(trained, plan.machine)
+        opened.folder.complete(
+            {
+                "candidate": opened.plan.name,
+                "weights_sha256": trained.weights_sha256,
+                "validation_accuracy": trained.validation_accuracy,
+                "validation_loss": validation_loss_of(trained),
+            }
         )
-    )
+        wait_for_metrics(stream, opened)
+    run.log_metrics({"training_s": trained.seconds})
     run.set_tags({"evergreen.weights_sha256": trained.weights_sha256})
-    get_run_logger().info(
+    logger.info(
         "Trained in %.0f s: validation accuracy %.4f, weights %s",
         trained.seconds,
         trained.validation_accuracy,
@@ -94,69 +97,93 @@ def train_model(settings: Settings, prepared: Prepared, plan: TrainingPlan, run:
     return trained
 
 
-class MetricStream:
-    """Takes a training's events: shows each, and logs epochs to MLflow; while MLflow is away they are kept."""
-
-    def __init__(self, run: TrackedRun) -> None:
-        self.run = run
-        self.pending: list[dict[str, Any]] = []
-
-    def take(self, event: Mapping[str, Any]) -> None:
-        """Take one event."""
-        if event["event"] == "step":
-            progress.update(STAGE, event["step"], event["steps"])
-        elif event["event"] == "epoch":
-            detail = f"epoch {event['epoch']}: validation accuracy {event['validation_accuracy']:.4f}"
-            progress.update(STAGE, event["step"], 0, detail)
-            self.pending.append({name: value for name, value in event.items() if name != "event"})
-            try:
-                self.flush()
-            except RegistryError as error:
-                get_run_logger().warning("%s; the metrics are kept and logged later", error)
-
-    def flush(self) -> None:
-        """Log what is pending."""
-        self.run.log_training(self.pending)
-        self.pending.clear()
-
-
-def first_spec(settings: Settings, prepared: Prepared) -> TrainingSpec:
-    """Return the spec of these inputs' first training, with the base seed."""
-    return TrainingSpec(
-        pixels=str(prepared.pixels.folder),
-        data_digest=prepared.pixels.digest,
-        classes=prepared.pixels.classes,
-        channels=settings.model.channels,
-        size_px=settings.model.size_px,
-        recipe=recipe_of(settings),
-        seed=settings.training.seed,
-        threads=settings.training.threads,
-        device=settings.training.device,
-        execution=execution_of(settings),
+def log_origin(settings: Settings, prepared: Prepared, plan: RetrainingPlan, opened: OpenTraining) -> None:
+    """Log what a training is made of, before it begins: later edits of the code are not of this training."""
+    run, spec = opened.run, opened.plan.spec
+    run.log_params({**dataclasses.asdict(spec.recipe), "seed": spec.seed, "threads": spec.threads})
+    run.log_dataset(settings.model.name, prepared.version)
+    run.log_lineage(
+        read_lineage(
+            PROJECT,
+            lock=plan.lock,
+            settings_json=settings.model_dump_json(indent=2),
+            spec_json=spec.to_json(),
+            inputs=opened.plan.key.parts,
+            data_remote=prepared.version.remote,
+            hardware=plan.machine.hardware,
+            versions=plan.machine.versions,
+        )
     )
 
 
-def recipe_of(settings: Settings) -> Recipe:
-    """Return the training settings that stand in the spec's recipe; a weights file is relative to the project."""
-    values = settings.training.model_dump()
-    if values["weights_file"]:
-        values["weights_file"] = str(settings.root / values["weights_file"])
-    return Recipe(**{field.name: values[field.name] for field in dataclasses.fields(Recipe)})
+@dataclass(frozen=True)
+class TrainingListener:
+    """Shows a training's events, and sends the epochs' numbers on their way to MLflow."""
+
+    plan: TrainingPlan
+    stream: MetricStream
+    check: Callable[[], None]
+
+    @property
+    def stage(self) -> str:
+        """The stage under which it is shown: with candidates each has its own."""
+        return stage_of(self.plan)
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        """Take one event."""
+        self.check()
+        match event["event"]:
+            case "step":
+                progress.update(self.stage, event["step"], event["steps"])
+            case "epoch":
+                detail = f"epoch {event['epoch']}: validation accuracy {event['validation_accuracy']:.4f}"
+                progress.update(self.stage, event["step"], 0, detail)
+                self.stream.add({name: value for name, value in event.items() if name != "event"})
+            case "resumed":
+                progress.say(f"{self.plan.title} goes on from step {event['step']:,} of {event['steps']:,}")
+            case "discarded":
+                progress.say(f"{self.plan.title} begins anew: {event['reason']}")
+            case "checkpoint_failed":
+                progress.say(f"{self.plan.title}: no checkpoint at step {event['step']:,}: {event['reason']}")
 
 
-def execution_of(settings: Settings) -> Execution:
-    """Return the training settings that decide time and memory, and no bit of the weights."""
-    values = settings.training.model_dump()
-    return Execution(**{field.name: values[field.name] for field in dataclasses.fields(Execution)})
+def stage_of(plan: TrainingPlan) -> str:
+    """Return the stage under which a training's progress is shown."""
+    return f"{STAGE} {plan.name}" if plan.name else STAGE
 
 
-def lock_file() -> Path:
-    """Return the lock of this environment: the one for GPUs where torch was built with CUDA."""
-    import torch  # noqa: PLC0415  # seconds to import, and this is the only question
-
-    return PROJECT / "locks" / ("gpu.lock" if torch.version.cuda else "cpu.lock")
+def validation_loss_of(trained: TrainedModel) -> float:
+    """Return the mean cross-entropy on the validation images after the last epoch."""
+    return float(read_events(trained.folder)[-1]["validation_loss"])
 
 
-def work_folder(settings: Settings, run_id: str) -> Path:
-    """Return where a run keeps its files until MLflow has them."""
-    return settings.home / "runs" / run_id
+def check_machine(trained: TrainedModel, planned: Machine) -> None:
+    """Check that the training ran where its key says.
+
+    Raises:
+        TrainingError: it did not; its weights would stand under another machine's key.
+    """
+    facts = [(trained.hardware, planned.hardware), (trained.versions, planned.versions)]
+    for found, expected in facts:
+        if dict(found) != dict(expected):
+            raise TrainingError(f"trained on {found}, planned for {expected}: the machine changed meanwhile; run again")
+
+
+def wait_for_metrics(stream: MetricStream, opened: OpenTraining) -> None:
+    """Return when MLflow has all metrics of a finished training.
+
+    Raises:
+        RegistryError: it stays away; the next run logs them.
+    """
+
+    def show(waited_s: float) -> None:
+        text = f"trained; waiting for MLflow, {waited_s:.0f} s of {MLFLOW_WAIT_S:.0f} s"
+        progress.update(stage_of(opened.plan), detail=text)
+
+    try:
+        stream.finish(timeout_s=MLFLOW_WAIT_S, on_wait=show)
+    except RegistryError as error:
+        raise RegistryError(
+            f"{opened.plan.title} is trained, but {error}: {stream.outage}; the training is kept in "
+            f"{opened.folder.path}, and the next run logs it without training again"
+        ) from error

@@ -17,6 +17,9 @@ class Recorder:
     def finish(self, stage, seconds):
         self.heard.append(("finish", stage, seconds >= 0))
 
+    def fail(self, stage, reason):
+        self.heard.append(("fail", stage, reason))
+
     def say(self, text):
         self.heard.append(("say", text))
 
@@ -46,6 +49,12 @@ def test_a_stage_that_raises_is_counted_and_not_shown_as_over(recorder):
         raise ValueError("broken")
     assert list(times) == ["train"]
     assert recorder.heard == [("update", "train", 0, 0, "")]
+
+
+def test_a_stage_may_fail_while_others_go_on(recorder):
+    progress.fail("train big", "it diverged")
+    progress.update("train small", 1, 2)
+    assert recorder.heard == [("fail", "train big", "it diverged"), ("update", "train small", 1, 2, "")]
 
 
 def test_stages_stand_in_their_order_and_add_up(monkeypatch):

@@ -79,10 +79,8 @@ def build_pixels(
     Raises:
         DataError: no disk space, or shards that changed since the dataset was prepared.
     """
-    made_of = json.dumps([dataset.classes, makers_digest()])
-    variant = hashlib.sha256(made_of.encode()).hexdigest()[:8]
-    folder = cache / "pixels" / f"{dataset.digest[:16]}-{variant}-{channels}x{size_px}"
-    pixel_map = PixelMap(folder, dataset.digest, dataset.classes, channels, size_px)
+    pixel_map = describe_pixels(dataset, channels=channels, size_px=size_px, cache=cache)
+    folder = pixel_map.folder
     if _mark_used(folder):
         return pixel_map
     needed = dataset.size * (channels * size_px**2 + ROW_BYTES)
@@ -101,6 +99,14 @@ def build_pixels(
         _mark_used(folder)
         _prune(folder)
     return pixel_map
+
+
+def describe_pixels(dataset: Dataset, *, channels: int, size_px: int, cache: Path) -> PixelMap:
+    """Return the map that `build_pixels` makes, whether or not its folder is there already."""
+    made_of = json.dumps([dataset.classes, makers_digest()])
+    variant = hashlib.sha256(made_of.encode()).hexdigest()[:8]
+    folder = cache / "pixels" / f"{dataset.digest[:16]}-{variant}-{channels}x{size_px}"
+    return PixelMap(folder, dataset.digest, dataset.classes, channels, size_px)
 
 
 def makers_digest() -> str:

@@ -51,6 +51,7 @@ from tasks.settings import DataSettings
 __all__ = [
     "PinnedBaseline",
     "compare_with_pinned",
+    "open_stores",
     "pin_dataset",
     "read_pinned",
     "restore_dataset",
@@ -142,6 +143,14 @@ def remote_address(remote: str, *, root: Path, home: Path) -> str:
     if not remote:
         return str(home / "dvc-remote")
     return remote if "://" in remote or _is_named(remote) else str((root / remote).resolve())
+
+
+@contextmanager
+def open_stores(root: Path, remote: str, home: Path) -> Iterator[tuple[Any, Any]]:
+    """Yield DVC's two stores of objects by their md5: the project's cache, and the remote."""
+    address = remote_address(remote, root=root, home=home)
+    with _open_repo(root, address, home) as repo:
+        yield repo.cache.local, _remote_store(repo, address)
 
 
 @contextmanager

@@ -1,28 +1,51 @@
-"""What a run came from: the code, the lock, the settings, the hardware and the versions; enough to make it again."""
+"""What a run came from: code, lock, settings, inputs, hardware and versions; enough to make it again.
+
+All of it is kept with the run below `lineage/`. `SHA256SUMS` there (as `sha256sum --check` reads it) holds the others,
+and its own SHA-256 stands as a tag of the run and of the version: a later edit of one file is found and named.
+"""
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import ConfigError
+from tasks.registry.git import WorkingTree, read_commit, read_working_tree
 
-_LONGEST_DIFF_BYTES = 5_000_000  # a larger one is data that should not be in git; its head tells enough
+FOLDER = "lineage"  # of a run's artifacts
+SPEC = "spec.json"
+SETTINGS = "settings.json"
+INPUTS = "inputs.json"
+FACTS = "lineage.json"
+PATCH = "working-tree.patch"
+SUMS = "SHA256SUMS"
+DVC_TEXT = "data.dvc.txt"  # logged with the dataset; the digest in it is one of the inputs
+NO_COMMIT = "none"
+
+COMMIT_TAG = "evergreen.git_commit"
+DIRTY_TAG = "evergreen.git_dirty"
+LOCK_TAG = "evergreen.lock_sha256"
+LINEAGE_TAG = "evergreen.lineage_sha256"
+HARDWARE_TAG = "evergreen.hardware."
+VERSION_TAG = "evergreen.version."
 
 
 @dataclass(frozen=True)
 class Lineage:
-    """The origin of a run; `diff` is what the working tree had beyond `commit` ("" when it was clean).
+    """The origin of a run; `tree` is what the code's working tree had beyond `commit`, "none" outside git.
 
-    `commit` is "none" outside git, or before the first commit.
+    `inputs` are the parts of the training's step key, one fact each; `lock` is the dependency lock's file.
     """
 
     commit: str
-    diff: str
-    lock_sha256: str
+    tree: WorkingTree
+    lock_name: str
+    lock: bytes
     settings_json: str
+    spec_json: str
+    inputs: Mapping[str, str]
+    data_remote: str
     hardware: Mapping[str, str]
     versions: Mapping[str, str]
 
@@ -30,61 +53,92 @@ class Lineage:
     def tags(self) -> dict[str, str]:
         """The short facts, as tags of a run."""
         return {
-            "evergreen.git_commit": self.commit,
-            "evergreen.git_dirty": str(bool(self.diff)).lower(),
-            "evergreen.lock_sha256": self.lock_sha256,
-            **{f"evergreen.hardware.{name}": value for name, value in self.hardware.items()},
-            **{f"evergreen.version.{name}": value for name, value in self.versions.items()},
+            COMMIT_TAG: self.commit,
+            DIRTY_TAG: str(not self.tree.is_clean).lower(),
+            LOCK_TAG: sha256(self.lock),
+            LINEAGE_TAG: sha256(self.files[SUMS]),
+            **{f"{HARDWARE_TAG}{name}": value for name, value in self.hardware.items()},
+            **{f"{VERSION_TAG}{name}": value for name, value in self.versions.items()},
         }
 
     @property
-    def texts(self) -> dict[str, str]:
-        """The long facts, as text files of a run: file name -> content."""
-        facts = {"commit": self.commit, "lock_sha256": self.lock_sha256}
-        about = {**facts, "hardware": dict(self.hardware), "versions": dict(self.versions)}
-        texts = {
-            "settings.json": self.settings_json,
-            "lineage.json": json.dumps(about, indent=2, sort_keys=True) + "\n",
+    def files(self) -> dict[str, bytes]:
+        """The long facts, as files of a run: name -> content, SHA256SUMS as the last."""
+        facts = {
+            "commit": self.commit,
+            "unkept_changes": self.tree.unkept,
+            "lock": self.lock_name,
+            "lock_sha256": sha256(self.lock),
+            "data_remote": self.data_remote,
+            "weights_file_sha256": self.inputs.get("weights_file", ""),
+            "hardware": dict(self.hardware),
+            "versions": dict(self.versions),
         }
-        return {**texts, "working-tree.diff": self.diff} if self.diff else texts
+        files = {
+            SPEC: self.spec_json.encode(),
+            SETTINGS: self.settings_json.encode(),
+            INPUTS: to_text(dict(self.inputs)),
+            FACTS: to_text(facts),
+            self.lock_name: self.lock,
+        }
+        if self.tree.patch:
+            files[PATCH] = self.tree.patch
+        return {**files, SUMS: sums_of(files)}
 
 
 def read_lineage(
-    root: Path, *, lock: Path, settings_json: str, hardware: Mapping[str, str], versions: Mapping[str, str]
+    root: Path,
+    *,
+    lock: Path,
+    settings_json: str,
+    spec_json: str,
+    inputs: Mapping[str, str],
+    data_remote: str,
+    hardware: Mapping[str, str],
+    versions: Mapping[str, str],
 ) -> Lineage:
-    """Return the lineage of a run of the project at `root` with the dependency lock `lock`.
+    """Return the lineage of a run of the code in the clone `root` with the dependency lock `lock`.
+
+    Read it before the training begins: who edits the code meanwhile edits what the patch is made of.
 
     Raises:
         ConfigError: the lock cannot be read.
     """
     try:
-        lock_sha256 = hashlib.sha256(lock.read_bytes()).hexdigest()
+        lock_text = lock.read_bytes()
     except OSError as error:
         raise ConfigError(f"the dependency lock {lock} cannot be read: {error}; restore it from git") from error
-    commit = git(root, "rev-parse", "--verify", "HEAD")
+    commit = read_commit(root)
     return Lineage(
-        commit=commit.strip() if commit else "none",
-        diff=working_diff(root) if commit else "",
-        lock_sha256=lock_sha256,
+        commit=commit or NO_COMMIT,
+        tree=read_working_tree(root) if commit else WorkingTree(),
+        lock_name=lock.name,
+        lock=lock_text,
         settings_json=settings_json,
+        spec_json=spec_json,
+        inputs=inputs,
+        data_remote=data_remote,
         hardware=hardware,
         versions=versions,
     )
 
 
-def working_diff(root: Path) -> str:
-    """Return the changes since the last commit as a patch, and the names of files that git does not know."""
-    changed = git(root, "diff", "HEAD") or ""
-    if len(changed) > _LONGEST_DIFF_BYTES:
-        changed = f"{changed[:_LONGEST_DIFF_BYTES]}\n# cut here: the diff has {len(changed)} characters\n"
-    unknown = (git(root, "ls-files", "--others", "--exclude-standard") or "").splitlines()
-    return changed + "".join(f"# untracked: {name}\n" for name in unknown)
+def sums_of(files: Mapping[str, bytes]) -> bytes:
+    """Return the text of SHA256SUMS: a line for each file, by name."""
+    return "".join(f"{sha256(files[name])}  {name}\n" for name in sorted(files)).encode()
 
 
-def git(root: Path, *arguments: str) -> str | None:
-    """Return what git says, or None where it has nothing to say: no git, no repository, no commit."""
-    try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, check=True, timeout=60)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode(errors="replace")
+def parse_sums(content: bytes) -> dict[str, str]:
+    """Return file name -> SHA-256 of a SHA256SUMS; what is no such line is left out, and its digest tells of it."""
+    pairs = (line.split("  ", 1) for line in content.decode(errors="replace").splitlines())
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
+
+
+def sha256(content: bytes) -> str:
+    """Return the SHA-256 in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def to_text(values: Mapping[str, object]) -> bytes:
+    """Return values as JSON for people."""
+    return (json.dumps(values, indent=2, sort_keys=True) + "\n").encode()

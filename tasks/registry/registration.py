@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from tasks.errors import RegistryError
 from tasks.registry.client import is_absent, is_present, reaching
+from tasks.registry.lineage import LINEAGE_TAG
 from tasks.registry.record import DIGEST_TAG, RUN_TAG, VERDICT_TAG, ModelVersion
 from tasks.registry.registry import Registry
 from tasks.registry.settling import settle
@@ -63,12 +64,17 @@ def find_version(registry: Registry, run_id: str, digest: str) -> MlflowVersion 
 def create_version(
     registry: Registry, run_id: str, source: str, tags: Mapping[str, str], description: str
 ) -> MlflowVersion:
-    """Make a version with all its tags in one request, and the registered model before its first one."""
+    """Make a version with all its tags in one request, and the registered model before its first one.
+
+    The digest of the run's lineage stands with the version too: who edits one of them contradicts the other.
+    """
     if not source.startswith(_LOGGED_MODEL):
         raise RegistryError(f"source {source!r} is no logged model: expected the address {_LOGGED_MODEL}... of one")
     model_id = source.removeprefix("models:/")
     # The artifacts' own address: given models:/m-..., a client without a server asks its global address for it.
     location = registry.client.get_logged_model(model_id).artifact_location
+    lineage = registry.client.get_run(run_id).data.tags.get(LINEAGE_TAG)
+    tags = {**tags, **({LINEAGE_TAG: lineage} if lineage else {})}
 
     def new_version() -> MlflowVersion:
         return registry.client.create_model_version(

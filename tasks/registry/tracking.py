@@ -7,7 +7,7 @@ import getpass
 import socket
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -18,11 +18,13 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from tasks.data.dataset import DatasetVersion
+from tasks.errors import RegistryError, TrainingStopped
 from tasks.process_identity import is_process_alive
 from tasks.registry.bundle_model import log_bundle
 from tasks.registry.client import connect, is_present, reaching
 from tasks.registry.dataset_input import describe_dataset
-from tasks.registry.lineage import Lineage
+from tasks.registry.lineage import DVC_TEXT, Lineage
+from tasks.registry.lineage import FOLDER as LINEAGE_FOLDER
 from tasks.registry.record import DATA_DIGEST_TAG
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -36,7 +38,7 @@ PARAMS_PER_REQUEST = 100
 
 
 class TrackedRun:
-    """One run. As a context it closes itself: FINISHED, FAILED after an exception, KILLED after an interrupt.
+    """One run. As a context it closes itself: FINISHED, FAILED after an exception, KILLED after a request to stop.
 
     Every method raises RegistryError when MLflow cannot be reached or refuses.
     """
@@ -45,13 +47,17 @@ class TrackedRun:
         self.client = client
         self.address = address
         self.run_id = run_id
+        self.is_closed = False
 
     def log_training(self, events: Iterable[Mapping[str, object]]) -> None:
         """Log a training's events: each has an integer `step`, perhaps a `time` (s since 1970), and metrics by name.
 
         Values that are not numbers are no metrics and are left out.
         """
-        metrics = [metric for event in events for metric in metrics_of(event)]
+        self.log_measurements([metric for event in events for metric in metrics_of(event)])
+
+    def log_measurements(self, metrics: Sequence[Metric]) -> None:
+        """Log metrics as they are; one that the run has already, with its time and step, is counted once."""
         with reaching(self.address, f"logging {len(metrics)} metrics of run {self.run_id}"):
             for start in range(0, len(metrics), METRICS_PER_REQUEST):
                 self.client.log_batch(self.run_id, metrics=metrics[start : start + METRICS_PER_REQUEST])
@@ -79,11 +85,11 @@ class TrackedRun:
         with reaching(self.address, f"sending {folder} to run {self.run_id}"):
             self.client.log_artifacts(self.run_id, str(folder), path or None)
 
-    def log_texts(self, texts: Mapping[str, str], path: str = "") -> None:
+    def log_texts(self, texts: Mapping[str, str | bytes], path: str = "") -> None:
         """Send texts, file name -> content, to the run's artifacts below `path`."""
         with tempfile.TemporaryDirectory() as folder:
             for name, text in texts.items():
-                Path(folder, name).write_text(text)
+                Path(folder, name).write_bytes(text if isinstance(text, bytes) else text.encode())
             self.log_artifacts(Path(folder), path)
 
     def log_dataset(self, name: str, version: DatasetVersion, context: str = "training") -> None:
@@ -91,23 +97,26 @@ class TrackedRun:
         with reaching(self.address, f"logging dataset {name} of run {self.run_id}"):
             self.client.log_inputs(self.run_id, [describe_dataset(name, version, context)])
         self.set_tags({DATA_DIGEST_TAG: version.dataset.digest, "evergreen.dvc_md5": version.dvc_md5})
-        self.log_texts({"data.dvc.txt": version.dvc_text}, "lineage")
+        self.log_texts({DVC_TEXT: version.dvc_text}, LINEAGE_FOLDER)
 
     def log_lineage(self, lineage: Lineage) -> None:
         """Log where the run came from: tags for the short facts, artifacts below `lineage/` for the long ones."""
         self.set_tags(lineage.tags)
-        self.log_texts(lineage.texts, "lineage")
+        self.log_texts(lineage.files, LINEAGE_FOLDER)
 
     def log_bundle(self, folder: Path, *, requirements: Path, name: str = "model") -> str:
         """Log a bundle as a logged model and return its address; see `tasks.registry.bundle_model`."""
         return log_bundle(self.client, self.run_id, folder, requirements=requirements, name=name)
 
     def finish(self, status: Status, note: str = "") -> None:
-        """Close the run; the note is shown as its description."""
+        """Close the run, unless it is closed already; the note is shown as its description."""
+        if self.is_closed:
+            return
         if note:
             self.set_tags({NOTE_TAG: note})
         with reaching(self.address, f"closing run {self.run_id} as {status}"):
             self.client.set_terminated(self.run_id, status)
+        self.is_closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -117,10 +126,13 @@ class TrackedRun:
     ) -> None:
         if error is None:
             self.finish("FINISHED")
-        elif isinstance(error, Exception):
-            self.finish("FAILED", f"{type(error).__name__}: {error}")
-        else:
-            self.finish("KILLED", type(error).__name__)
+            return
+        note = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else type(error).__name__
+        is_stopped = isinstance(error, TrainingStopped) or not isinstance(error, Exception)
+        try:
+            self.finish("KILLED" if is_stopped else "FAILED", note)
+        except RegistryError as unreachable:  # the error that is on its way says more; the next run closes this one
+            error.add_note(str(unreachable))
 
 
 class Tracking:
@@ -157,13 +169,13 @@ class Tracking:
                     closed.append(run.info.run_id)
         return tuple(closed)
 
-    def count_finished(self, experiment: str, tags: Mapping[str, str]) -> int:
-        """Return how many runs with these tags were finished."""
+    def find_finished(self, experiment: str, tags: Mapping[str, str]) -> list[Mapping[str, str]]:
+        """Return the tags of each finished run with these tags."""
         tagged = [f"tags.`{key}` = '{value}'" for key, value in tags.items()]
         wanted = " and ".join(["attributes.status = 'FINISHED'", *tagged])
-        with reaching(self.address, f"counting finished runs of {experiment}"):
+        with reaching(self.address, f"looking for finished runs of {experiment}"):
             found = self.client.get_experiment_by_name(experiment)
-            return 0 if found is None else len(self._search(found.experiment_id, wanted))
+            return [] if found is None else [run.data.tags for run in self._search(found.experiment_id, wanted)]
 
     def _open_runs(self, experiment: str) -> list[Run]:
         found = self.client.get_experiment_by_name(experiment)

@@ -9,7 +9,8 @@ from tests.conftest import ROOT
 
 FOLDERS = ("flows", "tasks", "serving", "tests", "benchmarks")
 MAX_LINES = 300
-MIRRORED = ("data", "training", "evaluation", "registry", "rollout", "stack")  # tests/data is for tasks/data
+# tests/data is for tasks/data
+MIRRORED = ("data", "training", "steps", "evaluation", "registry", "reproduction", "rollout", "stack")
 
 
 def files(*folders: str) -> list[Path]:

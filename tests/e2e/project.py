@@ -82,11 +82,7 @@ class Project:
 
 def copy_project(root: Path, data: Path) -> Project:
     """Copy what git knows of this project to `root`, commit it there, and train on the IDX folder `data`."""
-    listed = git(SOURCE, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
-    for name in listed:
-        if (SOURCE / name).is_file():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(SOURCE / name, root / name)
+    copy_files(root)
     (root / "data.dvc").unlink()  # the pinned baseline is of the full dataset
     git(root, "init", "--quiet")
     git(root, "add", "--all")
@@ -106,6 +102,15 @@ def copy_project(root: Path, data: Path) -> Project:
             **{f"EVERGREEN_STACK__{name}_PORT": str(port) for name, port in ports.items()},
         },
     )
+
+
+def copy_files(root: Path) -> None:
+    """Copy what git knows of this project, as it is now, to `root`."""
+    listed = git(SOURCE, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    for name in listed:
+        if (SOURCE / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(SOURCE / name, root / name)
 
 
 def git(root: Path, *arguments: str) -> str:

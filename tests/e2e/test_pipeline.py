@@ -90,6 +90,18 @@ print(len(model.predict(np.zeros((3, 28, 28), np.uint8))))
     assert done.stdout.split()[-1] == "3"
 
 
+def test_the_champion_is_made_again_to_the_bit(project: Project) -> None:
+    evidence = project.evergreen("reproduce", "1")
+    assert "identical: trained again from its records. Every bit of the weights is the same." in evidence
+    version = mlflow_get(project, "model-versions/get", name="fashion-mnist", version="1")["model_version"]
+    tags = {tag["key"]: tag["value"] for tag in version["tags"]}
+    assert tags["evergreen.reproduced"].startswith("identical, ")
+    flows = httpx.post(f"{project.prefect_url}/api/flow_runs/filter", json={"sort": "START_TIME_DESC"}, trust_env=False)
+    assert flows.json()[0]["state"]["type"] == "COMPLETED"
+    assert project.status()["champion"]["version"] == 1
+    assert project.git_status() == ""
+
+
 def test_a_scheduled_run_of_the_same_inputs_trains_nothing(project: Project) -> None:
     assert "nothing new" in project.evergreen("run", "--scheduled")
     assert project.status()["champion"]["version"] == 1
@@ -105,6 +117,16 @@ def test_a_second_run_takes_the_next_seed_and_says_why_it_keeps_or_promotes(proj
     assert version["current_stage"] in ("Archived", "Production")
 
 
+def test_a_training_that_was_killed_goes_on_with_the_next_run(project: Project) -> None:
+    longer = {"EVERGREEN_TRAINING__EPOCHS": "6", "EVERGREEN_TRAINING__CHECKPOINT_STEPS": "20"}
+    process = project.start("run", **longer)
+    wait_for(lambda: any((project.home / "steps/train").glob("*/checkpoints/*.checkpoint")), "a checkpoint")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert "resumes at step" in project.evergreen("plan", **longer)
+    assert "small_cnn goes on from step" in project.evergreen("run", **longer)
+
+
 def test_a_killed_training_leaves_the_champion_and_the_next_run_goes_through(project: Project) -> None:
     before = project.status()["champion"]
     process = project.start("run", EVERGREEN_TRAINING__EPOCHS="200")
@@ -118,7 +140,7 @@ def test_a_killed_training_leaves_the_champion_and_the_next_run_goes_through(pro
     assert "images as" in project.evergreen("data", "add", str(folder))
     assert "promoted: all" in project.evergreen("run")
     runs = mlflow_post(project, "runs/search", experiment_ids=["1"])["runs"]
-    assert sorted(run["info"]["status"] for run in runs) == ["FINISHED", "FINISHED", "FINISHED", "KILLED"]
+    assert sorted(run["info"]["status"] for run in runs) == ["FINISHED"] * 4 + ["KILLED"] * 2
     assert project.git_status() == ""
 
 
@@ -175,7 +197,7 @@ def test_wrong_parameters_are_refused_before_anything_runs(project: Project) -> 
 def test_the_deployments_are_described_and_one_runs_daily(project: Project) -> None:
     daily = prefect_get(project, "deployments/name/retrain/daily")
     assert [schedule["schedule"]["cron"] for schedule in daily["schedules"]] == ["0 3 * * *"]
-    for name in ("retrain/daily", "retrain/by-hand", "release/version", "rollback/previous"):
+    for name in ("retrain/daily", "retrain/by-hand", "release/version", "rollback/previous", "reproduce/version"):
         properties = prefect_get(project, f"deployments/name/{name}")["parameter_openapi_schema"]["properties"]
         assert properties
         assert all(parameter.get("description") for parameter in properties.values()), name

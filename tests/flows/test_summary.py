@@ -2,19 +2,31 @@
 
 import dataclasses
 import datetime
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from flows.summary import RunSummary, addresses
+from tasks.candidates import Challenger, Outcome
 from tasks.data.dataset import Split
 from tasks.evaluate import Champion
 from tasks.evaluation.scores import Scores
+from tasks.plan import TrainingPlan
 from tasks.registry.record import ModelVersion
 from tasks.registry.stages import Stage
 from tasks.release import ServedCheck
-from tasks.train import TrainingPlan
+from tasks.retraining import OpenTraining
+from tasks.steps.key import StepKey
 from tasks.training.spec import TrainingSpec
+
+
+def opened(name: str) -> OpenTraining:
+    """The third training of its inputs."""
+    spec = TrainingSpec(
+        "", "digest", ("bag", "coat"), 1, 28, recipe=None, seed=7, threads=1, device="cpu", execution=None
+    )
+    return OpenTraining(TrainingPlan(name, spec, StepKey("train", {}), attempt=2), None, None)
 
 
 @pytest.fixture
@@ -39,7 +51,6 @@ def summary(settings, tmp_path) -> RunSummary:
         split=Split.TEST,
     )
     champion = Champion(version, scores, None, data_digest="digest", tolerance=0.0005)
-    spec = TrainingSpec("", "digest", ("bag", "coat"), 1, 28, recipe=None, seed=7, threads=1, device="cpu")
     served = ServedCheck(images=4, equal_classes=4, worst_error=2e-7, tolerance=0.0005, accuracy=0.75, version="4")
     return RunSummary(
         outcome="promoted",
@@ -47,7 +58,7 @@ def summary(settings, tmp_path) -> RunSummary:
         data="4 images",
         trained=version,
         trained_accuracy=0.75,
-        plan=TrainingPlan(spec, inputs="key", attempt=2, completed=2),
+        challenger=Challenger(opened(""), None),
         champion=champion,
         served=served,
         stages_s={"data": 1.4, "train": 62.6},
@@ -70,8 +81,27 @@ def test_it_says_everything(summary, settings):
     assert settings.tracking_uri in rows["models, in MLflow"]
 
 
+def test_it_names_the_candidates_and_the_best(summary):
+    small, large = opened("small"), opened("large")
+    outcomes = (
+        Outcome(opened("hot"), None, reason=f"the loss is nan {'on the images ' * 20}"),
+        Outcome(small, SimpleNamespace(validation_accuracy=0.81), 0.5),
+        Outcome(large, SimpleNamespace(validation_accuracy=0.91239), 0.3),
+    )
+    rows = dict(dataclasses.replace(summary, challenger=Challenger(large, None, outcomes)).rows())
+    assert rows["trained"] == "version 4, candidate large, seed 7 (attempt 2 with these inputs), accuracy 0.7500"
+    hot, *others = rows["candidates"].split("; ")
+    assert hot.startswith("hot failed: the loss is nan on the images")
+    assert hot.endswith(" ...")
+    assert len(hot) < 120
+    assert others == ["small 0.8100 on validation", "large 0.9124 on validation (best)"]
+    assert "candidates" not in dict(summary.rows())
+
+
 def test_without_a_champion_it_leaves_those_lines_out(summary):
-    nothing = dataclasses.replace(summary, trained=None, trained_accuracy=None, champion=None, served=None)
+    nothing = dataclasses.replace(
+        summary, trained=None, trained_accuracy=None, challenger=None, champion=None, served=None
+    )
     names = [name for name, _ in nothing.rows()]
     assert names == ["outcome", "data", "time", "predictions", "runs, in Prefect", "models, in MLflow"]
 

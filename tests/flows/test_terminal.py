@@ -40,6 +40,41 @@ def test_a_log_gets_a_line_a_stage(screen):
     assert len(lines) == 2
 
 
+def test_a_line_of_a_log_is_one_line_however_long(screen):
+    shown = screen(is_terminal=False)
+    with terminal.showing_progress():
+        progress.say("word " * 100)
+    assert len(shown.getvalue().splitlines()) == 1
+
+
+def test_trainings_side_by_side_each_have_a_line(screen):
+    shown = screen(is_terminal=False)
+    times = progress.StageTimes()
+    with terminal.showing_progress(), times.measure("train"):
+        progress.update("train", detail="3 candidates, 2 at once")
+        with times.measure("train small"), times.measure("train big"):
+            progress.update("train big", 1, 2, "epoch 1")
+            progress.update("train small", 1, 2, "epoch 7")
+        progress.fail("train hot", "failed: the loss is nan")
+    lines = [line.split(maxsplit=4) for line in shown.getvalue().splitlines()]
+    assert [(line[0], line[1], line[-1]) for line in lines] == [
+        ("train", "big:", "epoch 1"),
+        ("train", "small:", "epoch 7"),
+        ("train", "hot:", "loss is nan"),
+        ("train:", "0.0", "candidates, 2 at once"),
+    ]
+
+
+def test_a_bar_that_failed_stays_and_says_why(screen):
+    shown = screen(is_terminal=True)
+    with terminal.showing_progress(), progress.StageTimes().measure("train"):
+        progress.update("train hot", 1, 4, "epoch 1")
+        progress.fail("train hot", "failed: the loss is nan")
+    last = shown.getvalue().rpartition("train hot")
+    assert "failed: the loss is nan" in last[2]
+    assert not last[0].endswith("done ")
+
+
 def test_a_terminal_gets_bars(screen):
     shown = screen(is_terminal=True)
     with terminal.showing_progress(), progress.StageTimes().measure("train"):
@@ -52,4 +87,6 @@ def test_a_terminal_gets_bars(screen):
 def test_an_interrupt_says_what_goes_on(capsys):
     with pytest.raises(KeyboardInterrupt), terminal.showing_progress():
         raise KeyboardInterrupt
-    assert "interrupted: what is in production goes on, and so does a release" in capsys.readouterr().err
+    said = " ".join(capsys.readouterr().err.split())
+    assert "interrupted: what is in production goes on, and so does a release" in said
+    assert "left a checkpoint, and the next run goes on from there" in said

@@ -143,6 +143,13 @@ def test_two_processes_making_the_registered_model_at_once(registry, models, cli
     assert len(calls) == 2
 
 
+def test_a_version_carries_the_digest_of_its_runs_lineage(registry, logged, digest):
+    run_id, source = logged
+    registry.client.set_tag(run_id, "evergreen.lineage_sha256", "5" * 64)
+    version = register(registry, run_id, source, digest=digest, verdict="pass", tags={})
+    assert version.tags["evergreen.lineage_sha256"] == "5" * 64
+
+
 def test_a_source_that_is_no_logged_model_is_refused(registry):
     with pytest.raises(RegistryError, match="source 'runs:/x/model' is no logged model"):
         register(registry, "x", "runs:/x/model", digest="d", verdict="pass", tags={})

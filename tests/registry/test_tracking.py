@@ -1,8 +1,10 @@
 """Runs, read back with MLflow's own client."""
 
+import hashlib
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import psutil
 import pytest
@@ -10,6 +12,7 @@ from mlflow.artifacts import load_text
 
 from tasks.data.dataset import Dataset, DatasetVersion
 from tasks.errors import RegistryError
+from tasks.registry.git import WorkingTree
 from tasks.registry.lineage import Lineage
 from tasks.registry.tracking import HOST_TAG, PID_TAG, STARTED_TAG
 
@@ -146,17 +149,30 @@ def test_a_dataset_is_described_and_not_read(tracking, experiment, client, tmp_p
     assert "md5.dir" in load_text(f"{found.info.artifact_uri}/lineage/data.dvc.txt")
 
 
-def test_lineage_is_tags_and_files(tracking, experiment, client):
-    lineage = Lineage("c0ffee", "+new line\n", "10c4", '{"seed": 1}', {"device": "cpu"}, {"torch": "2.13.0"})
+def test_lineage_is_tags_and_files(tracking, experiment, client, tmp_path):
+    lineage = Lineage(
+        commit="c0ffee",
+        tree=WorkingTree(b"+caf\xe9\r\n"),
+        lock_name="cpu.lock",
+        lock=b"torch==2.13.0\n",
+        settings_json='{"seed": 1}',
+        spec_json="{}",
+        inputs={"seed": "1"},
+        data_remote="s3://bucket/dvc",
+        hardware={"device": "cpu"},
+        versions={"torch": "2.13.0"},
+    )
     run = tracking.start_run(experiment, "train")
     run.log_lineage(lineage)
     found = client.get_run(run.run_id)
     assert found.data.tags["evergreen.git_commit"] == "c0ffee"
     assert found.data.tags["evergreen.git_dirty"] == "true"
     assert found.data.tags["evergreen.version.torch"] == "2.13.0"
-    files = {file.path for file in client.list_artifacts(run.run_id, "lineage")}
-    assert files == {"lineage/settings.json", "lineage/lineage.json", "lineage/working-tree.diff"}
-    assert load_text(f"{found.info.artifact_uri}/lineage/working-tree.diff") == "+new line\n"
+    folder = Path(client.download_artifacts(run.run_id, "lineage", str(tmp_path)))
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == lineage.files
+    assert (folder / "working-tree.patch").read_bytes() == b"+caf\xe9\r\n"
+    sums = (folder / "SHA256SUMS").read_bytes()
+    assert found.data.tags["evergreen.lineage_sha256"] == hashlib.sha256(sums).hexdigest()
 
 
 def test_runs_of_a_killed_process_are_closed_and_others_are_not(tracking, experiment, client):

@@ -29,6 +29,7 @@ MIRRORS = (
 PACKAGE = "dataset-fashion-mnist"
 INSTALLED = Path("/usr/share/datasets/fashion-mnist")  # where the package puts the files
 SMALL_FIRST = sorted(CONTENTS_SHA256, key=lambda name: "images" in name)  # a dead mirror is found out in 5 kB
+CACHE = Path("cache", "fashion-mnist")  # in EVERGREEN_HOME
 CONNECT_S = 5.0
 READ_S = 15.0  # without a byte
 APT_S = 300.0  # for its lists and 31 MB
@@ -47,10 +48,9 @@ def obtain_files(home: Path, report: Report) -> Path:
     Raises:
         DataError: no place had them; the message lists each with its reason.
     """
-    cache = home / "cache" / "fashion-mnist"
-    for folder in (cache, INSTALLED):
-        if all((folder / f"{name}.gz").is_file() for name in CONTENTS_SHA256):
-            return folder
+    if found := find_files(home):
+        return found
+    cache = home / CACHE
     tried = [f"{cache}: not there", f"{INSTALLED}: package {PACKAGE} is not installed"]
     for place, fetch in places():
         try:
@@ -62,6 +62,14 @@ def obtain_files(home: Path, report: Report) -> Path:
         + "\n".join(f"  {line}" for line in tried)
         + "\nConnect to a network and run again, or put the four .gz files into a folder and name it as `location`"
     )
+
+
+def find_files(home: Path) -> Path | None:
+    """Return the folder on this machine that holds the four files, None where they are to be fetched."""
+    for folder in (home / CACHE, INSTALLED):
+        if all((folder / f"{name}.gz").is_file() for name in CONTENTS_SHA256):
+            return folder
+    return None
 
 
 def places() -> list[tuple[str, Fetch]]:
