@@ -83,7 +83,7 @@ class Foresight:
         results = [record.result for record in records if record is not None]
         if len(results) < len(records):
             return Foreseen("evaluate", False, "", ("of a model that is to be trained",))
-        key = key_of_evaluation(self.settings, self.pixels, weights_of_best(results), self.plan.lock)
+        key = key_of_evaluation(self.settings, self.pixels, self.plan, weights_of_best(results))
         if self.store.find(key) is not None:
             return Foreseen("evaluate", True, key.digest[:SHOWN_DIGITS], ())
         return self.missing("evaluate", key, self.store.latest(evaluation.STEP))

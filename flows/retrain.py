@@ -98,7 +98,7 @@ def make_challenger(
             challenger = train_challenger(settings, prepared, opened)
         run, model = challenger.training.run, challenger.model
         with times.measure("evaluate"):
-            step = opened.hold(key_of_evaluation(settings, prepared.pixels, model.weights_sha256, plan.lock))
+            step = opened.hold(key_of_evaluation(settings, prepared.pixels, plan, model.weights_sha256))
             evaluated = evaluate_model(settings, prepared, model, run, step)
         with times.measure("register"):
             step = opened.hold(plan.key)

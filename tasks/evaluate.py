@@ -141,7 +141,7 @@ def find_evaluation(step: StepFolder) -> tuple[Bundle, Scores] | None:
     if found != record.result:
         progress.say(f"the evaluation kept in {step.path} was altered, and is made again")
         return None
-    progress.update(STAGE, detail="bundle and scores are known: reused")
+    progress.say("the model is evaluated already: its bundle and scores are reused")
     return Bundle(folder, contract, found["bundle"]), read_predictions(predictions)
 
 

@@ -14,7 +14,7 @@ from tasks.errors import ConfigError
 from tasks.settings import Settings
 from tasks.settings_training import TrainingSettings
 from tasks.steps.code import PROJECT
-from tasks.steps.evaluation import evaluation_key, retraining_key
+from tasks.steps.evaluation import evaluation_key, retraining_key, scoring_code
 from tasks.steps.key import StepKey
 from tasks.steps.training import inputs_digest, training_key
 from tasks.training.machine import Machine
@@ -53,12 +53,13 @@ class TrainingPlan:
 
 @dataclass(frozen=True)
 class RetrainingPlan:
-    """The trainings of one run, the key of the whole run, and the lock and the machine that both rest on."""
+    """The trainings of one run, the key of the whole run, and what both rest on: lock, machine, the scoring code."""
 
     trainings: tuple[TrainingPlan, ...]
     key: StepKey
     lock: Path
     machine: Machine
+    scoring_code: str
     is_known: bool = False  # a run with this key was finished before
 
     @property
@@ -93,7 +94,7 @@ def plan_retraining(
         lock=lock,
         threads=settings.training.threads,
     )
-    return RetrainingPlan(tuple(trainings), key, lock, machine)
+    return RetrainingPlan(tuple(trainings), key, lock, machine, scoring_code())
 
 
 def named_trainings(settings: Settings) -> list[tuple[str, TrainingSettings]]:
@@ -133,12 +134,13 @@ def best_of(figures: Sequence[tuple[float, float]]) -> int:
     return min(range(len(figures)), key=lambda number: (-figures[number][0], figures[number][1]))
 
 
-def key_of_evaluation(settings: Settings, pixels: PixelMap, weights_sha256: str, lock: Path) -> StepKey:
-    """Return the key of the evaluation of trained weights."""
+def key_of_evaluation(settings: Settings, pixels: PixelMap, plan: RetrainingPlan, weights_sha256: str) -> StepKey:
+    """Return the key of the evaluation of weights that the plan's trainings came to."""
     return evaluation_key(
         weights_sha256,
         pixels,
-        lock=lock,
+        code=plan.scoring_code,
+        lock=plan.lock,
         tolerance=settings.gates.max_prediction_error,
         threads=settings.training.threads,
     )

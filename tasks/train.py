@@ -70,6 +70,8 @@ def train_model(
     """
     run, spec, logger = opened.run, opened.plan.spec, get_run_logger()
     log_origin(settings, prepared, plan, opened)
+    if opened.folder.record is not None:
+        progress.say(f"{opened.plan.title} with seed {spec.seed} is trained already: reused")
 
     def warn(error: RegistryError) -> None:
         logger.warning("%s; the training goes on, and its metrics are logged when MLflow is back", error)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tasks import evaluate, progress
+from tasks import progress
 from tasks.evaluate import find_evaluation, make_evaluation
 from tasks.evaluation.scores import PREDICTIONS
 from tasks.settings import load_settings
@@ -42,7 +42,7 @@ def test_it_is_found_again_as_it_was_made(made, recorder):
     assert found_scores.classes == scores.classes
     for name in ("ids", "labels", "probabilities"):
         assert np.array_equal(getattr(found_scores, name), getattr(scores, name)), name
-    assert recorder.heard == [("update", evaluate.STAGE, 0, 0, "bundle and scores are known: reused")]
+    assert recorder.heard == [("say", "the model is evaluated already: its bundle and scores are reused")]
 
 
 def test_that_of_other_weights_is_not_found(made):
@@ -51,7 +51,15 @@ def test_that_of_other_weights_is_not_found(made):
 
 
 @pytest.mark.parametrize(
-    "name", ["bundle/model.pt", "bundle/golden/golden.json", "bundle/contract.json", PREDICTIONS, RECORD]
+    "name",
+    [
+        "bundle/model.pt",
+        "bundle/golden/golden.json",
+        "bundle/contract.json",
+        "bundle/reference.parquet",
+        PREDICTIONS,
+        RECORD,
+    ],
 )
 @pytest.mark.parametrize("is_missing", [False, True], ids=["altered", "missing"])
 def test_a_damaged_one_is_made_again(made, recorder, name, is_missing):

@@ -15,6 +15,7 @@ from tasks.plan import (
     RetrainingPlan,
     best_of,
     is_finished,
+    key_of_evaluation,
     lock_file,
     plan_retraining,
     seeds_in,
@@ -168,6 +169,12 @@ def test_the_lock_is_that_of_the_build(cuda, name, tmp_path, monkeypatch):
     monkeypatch.setattr(planning, "PROJECT", tmp_path)
     with pytest.raises(ConfigError, match=f"the dependency lock {tmp_path}/locks/{name} is missing: restore it"):
         lock_file(machine)
+
+
+def test_an_evaluation_is_keyed_by_the_code_that_the_run_began_with(runs):
+    began = replace(plan(settings_with(), runs), scoring_code="c" * 64)
+    parts = key_of_evaluation(settings_with(), PIXELS, began, "a" * 64).parts
+    assert (parts["code.evaluation"], parts["weights"], parts["threads"]) == ("c" * 64, "a" * 64, "2")
 
 
 @pytest.mark.parametrize(

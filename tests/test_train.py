@@ -22,7 +22,6 @@ from tasks.steps.lock import locked_if_free
 from tasks.steps.store import StepStore
 from tasks.training.result import TrainedModel
 from tests.conftest import ROOT
-from tests.registry.conftest import client, tracking_uri  # noqa: F401  # fixtures
 from tests.steps.conftest import MACHINE, PIXELS
 from tests.test_progress import Recorder
 
@@ -76,7 +75,7 @@ def trainer(monkeypatch) -> Trainer:
 
 
 @pytest.fixture
-def settings(tmp_path, tracking_uri, monkeypatch) -> Settings:  # noqa: F811
+def settings(tmp_path, tracking_uri, monkeypatch) -> Settings:
     (tmp_path / "evergreen.toml").write_text((ROOT / "evergreen.toml").read_text())
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking_uri)
     monkeypatch.chdir(tmp_path)
@@ -101,7 +100,7 @@ def train_first(settings, prepared, opened: OpenRetraining, **options) -> Traine
     return train.train_model.fn(settings, prepared, opened.plan, opened.trainings[0], **options)
 
 
-def test_a_training_is_in_mlflow_with_what_it_came_from(settings, prepared, trainer, client):  # noqa: F811
+def test_a_training_is_in_mlflow_with_what_it_came_from(settings, prepared, trainer, client):
     plan = plan_of(settings)
     with open_retraining(settings, plan) as opened:
         train_first(settings, prepared, opened)
@@ -146,7 +145,7 @@ def test_its_events_are_shown(settings, prepared, trainer):
     ]
 
 
-def test_mlflow_that_stays_away_costs_no_training(settings, prepared, trainer, client, monkeypatch):  # noqa: F811
+def test_mlflow_that_stays_away_costs_no_training(settings, prepared, trainer, client, monkeypatch):
     monkeypatch.setattr(train, "MLFLOW_WAIT_S", 0.2)
     plan = plan_of(settings)
     recorder, runs = Recorder(), []
@@ -169,9 +168,10 @@ def test_mlflow_that_stays_away_costs_no_training(settings, prepared, trainer, c
     )
     assert ("update", "train", 0, 0, "trained; waiting for MLflow, 0 s of 0 s") in recorder.heard
     assert client.get_run(runs[0].run_id).info.status == "FAILED"
-    with open_retraining(settings, plan) as again:
+    with progress.listening(recorder), open_retraining(settings, plan) as again:
         train_first(settings, prepared, again)
     assert trainer.trained == 1
+    assert ("say", "small_cnn with seed 20261120 is trained already: reused") in recorder.heard
     assert len(client.get_metric_history(again.run.run_id, "validation_accuracy")) == EPOCHS
 
 
@@ -183,7 +183,7 @@ def test_a_training_on_another_machine_than_planned_is_no_result(settings, prepa
     assert StepStore(settings.home).find(plan.trainings[0].key) is None
 
 
-def test_a_request_to_stop_reaches_the_training(settings, prepared, trainer, client):  # noqa: F811
+def test_a_request_to_stop_reaches_the_training(settings, prepared, trainer, client):
     def stop():
         raise TrainingStopped("asked to stop")
 
@@ -193,7 +193,7 @@ def test_a_request_to_stop_reaches_the_training(settings, prepared, trainer, cli
     assert client.get_run(opened.run.run_id).info.status == "KILLED"
 
 
-def test_candidates_have_runs_below_that_of_the_retraining(settings, client):  # noqa: F811
+def test_candidates_have_runs_below_that_of_the_retraining(settings, client):
     plan = plan_of(settings, "small", "long")
     with open_retraining(settings, plan) as opened:
         assert [client.get_run(one.run.run_id).info.status for one in opened.trainings] == ["RUNNING"] * 2
@@ -209,7 +209,7 @@ def test_candidates_have_runs_below_that_of_the_retraining(settings, client):  #
 
 
 @pytest.mark.parametrize(("error", "status"), [(ValueError("bad"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
-def test_no_run_of_a_retraining_that_did_not_end_is_finished(settings, client, error, status):  # noqa: F811
+def test_no_run_of_a_retraining_that_did_not_end_is_finished(settings, client, error, status):
     runs = []
 
     def end_early() -> None:

@@ -15,7 +15,14 @@ MAKERS = ("tasks.evaluation.finish", "tasks.evaluation.metrics", "tasks.evaluati
 JUDGES = ("tasks.evaluation.judge",)
 
 
-def evaluation_key(weights_sha256: str, pixels: PixelMap, *, lock: Path, tolerance: float, threads: int) -> StepKey:
+def scoring_code() -> str:
+    """Return the SHA-256 of the code that makes bundle and scores: ask before the training, while it is what runs."""
+    return code_sha256(*MAKERS, root=PROJECT)
+
+
+def evaluation_key(
+    weights_sha256: str, pixels: PixelMap, *, code: str, lock: Path, tolerance: float, threads: int
+) -> StepKey:
     """Return the key of a model's bundle and its scores on the test set: what does not depend on the champion."""
     return StepKey(
         STEP,
@@ -27,7 +34,7 @@ def evaluation_key(weights_sha256: str, pixels: PixelMap, *, lock: Path, toleran
             "size_px": as_part(pixels.size_px),
             "threads": as_part(threads),
             "gates.max_prediction_error": as_part(tolerance),
-            "code.evaluation": code_sha256(*MAKERS, root=PROJECT),
+            "code.evaluation": code,
             "lock": file_sha256(lock),
         },
     )

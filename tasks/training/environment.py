@@ -53,4 +53,5 @@ def launch_environment(threads: int) -> dict[str, str]:
     """Return a fresh process's variables: this one's but those that change the bits, with the contract's over them."""
     root = str(Path(__file__).parents[2])  # so that the package is found from any folder
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    return {**sealed_environment(os.environ, threads), "PYTHONPATH": path}
+    # Safe: a folder `tasks` where the process happens to start, as in another clone, is not this code.
+    return {**sealed_environment(os.environ, threads), "PYTHONPATH": path, "PYTHONSAFEPATH": "1"}

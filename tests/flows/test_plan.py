@@ -84,7 +84,7 @@ def test_after_a_run_all_is_known_but_the_registration_which_mlflow_knows(packed
     train(plan)
     settings = load_settings()
     pixels = planning.pixels_of(settings, foresee_packing(settings.data, root=packed.root, home=packed.home).dataset)
-    complete(key_of_evaluation(settings, pixels, "0" * 64, plan.lock))
+    complete(key_of_evaluation(settings, pixels, plan, "0" * 64))
     complete(plan.key)
     outlook = foresee(settings, is_scheduled=True)
     assert {name: is_hit for name, (is_hit, _) in rows(outlook).items()} == {
@@ -108,7 +108,7 @@ def test_a_change_is_named(packed, key, value, step, why):
     train(plan)
     settings = load_settings()
     pixels = planning.pixels_of(settings, foresee_packing(settings.data, root=packed.root, home=packed.home).dataset)
-    complete(key_of_evaluation(settings, pixels, "0" * 64, plan.lock))
+    complete(key_of_evaluation(settings, pixels, plan, "0" * 64))
     complete(plan.key)
     found = rows(foresee(settings.override({key: value}), is_scheduled=True))
     is_hit, reasons = found[step]
@@ -157,7 +157,7 @@ def test_candidates_each_have_a_line_and_the_best_is_evaluated(packed, monkeypat
     train(plan)
     settings = load_settings()
     pixels = planning.pixels_of(settings, foresee_packing(settings.data, root=packed.root, home=packed.home).dataset)
-    complete(key_of_evaluation(settings, pixels, "1" * 64, plan.lock))  # of "long", the best
+    complete(key_of_evaluation(settings, pixels, plan, "1" * 64))  # of "long", the best
     assert rows(foresee(settings, is_scheduled=False))["evaluate"][0]
 
 

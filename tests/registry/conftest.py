@@ -1,40 +1,13 @@
-"""One real MLflow database for all tests of the registry stage; each test has its own model and experiment in it."""
+"""Each test of the registry stage has its own model and experiment in the one MLflow database."""
 
 import uuid
 
 import pytest
-import sqlalchemy
-from mlflow import MlflowClient
-from sqlalchemy.engine import Engine
 
 from serving.bundle.contract import bundle_digest
-from tasks.registry.client import connect
 from tasks.registry.registry import Registry
 from tasks.registry.tracking import Tracking
 from tests.bundles import make_tiny_bundle
-
-
-@pytest.fixture(scope="session")
-def tracking_uri(tmp_path_factory):
-    """SQLite without a server: the same store code, without the half minute that a server takes to start."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    sqlalchemy.event.listen(Engine, "connect", forget_durability)
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)  # a client without a server puts its default artifacts below the current folder
-        connect(uri).search_experiments()
-    yield uri
-    sqlalchemy.event.remove(Engine, "connect", forget_durability)
-
-
-def forget_durability(connection, _record):
-    """Let SQLite skip its fsyncs: no test cuts the power, and each commit would cost tens of milliseconds."""
-    connection.execute("PRAGMA synchronous = OFF")
-
-
-@pytest.fixture
-def client(tracking_uri):
-    return MlflowClient(tracking_uri, registry_uri=tracking_uri)
 
 
 @pytest.fixture

@@ -33,9 +33,10 @@ def test_the_interpreter_of_the_recorded_version_is_preferred(tmp_path):
         ("echo resolving\necho 'error: no network' >&2\nexit 2\n", "set-up.sh ended with code 2: error: no network"),
         ("exit 3\n", "ended with code 3: it said nothing"),
         ("true\n", "ended with code 0"),
+        (f"{INSTALLS}echo half\nexit 4\n", "ended with code 4: half"),
         (None, "No such file"),
     ],
-    ids=["says why", "says nothing", "makes nothing", "is not there"],
+    ids=["says why", "says nothing", "makes nothing", "makes half", "is not there"],
 )
 def test_a_set_up_that_fails_says_why(tmp_path, script, reason):
     with pytest.raises(NotInstalledError, match=reason):

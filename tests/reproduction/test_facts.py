@@ -6,18 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from serving.bundle.module import load_module
 from tasks.errors import ConfigError
 from tasks.reproduction import facts as facts_module
 from tasks.reproduction import remake as remake_module
 from tasks.reproduction.facts import choose_machine, gather_facts
 from tasks.reproduction.order import FACTS, RESULT, Order
-from tasks.reproduction.remake import find_other_classes, module_sha256
-from tasks.reproduction.restore import Restored
 from tasks.steps.training import training_key
 from tasks.training.machine import Machine
 from tasks.training.spec import TrainingSpec, read_spec
-from tests.bundles import make_tiny_bundle
 from tests.conftest import ROOT
 from tests.reproduction.test_order import ORDER
 
@@ -82,25 +78,3 @@ def test_facts_are_written(order, tmp_path):
     (tmp_path / "order.json").write_text(order.to_json())
     assert facts_module.main([str(tmp_path / "order.json"), str(tmp_path)]) == 0
     assert json.loads((tmp_path / FACTS).read_text())["parts"]["seed"] == "20261120"
-
-
-def test_other_classes_of_the_data_are_told(order):
-    @dataclasses.dataclass(frozen=True)
-    class Data:
-        classes: tuple[str, ...]
-
-    def restored(*classes: str) -> Restored:
-        return Restored(Data(classes), (), "m", 1, 1, "there")
-
-    assert find_other_classes(order, restored(*spec_of(order).classes)) == []
-    (finding,) = find_other_classes(order, restored("a", "b"))
-    assert finding.startswith("the data's classes are ('a', 'b'), the training's ('ankle-boot', ")
-
-
-def test_the_tensors_of_a_module_are_compared_but_for_the_temperature(tmp_path):
-    first, second = (make_tiny_bundle(tmp_path / str(seed), seed=seed) / "model.pt" for seed in (1, 2))
-    module = load_module(first)
-    module.set_temperature(2.0)
-    module.save(str(tmp_path / "warm.pt"))
-    assert module_sha256(first) == module_sha256(tmp_path / "warm.pt")
-    assert module_sha256(first) != module_sha256(second)

@@ -147,6 +147,12 @@ def test_an_image_that_was_changed_with_its_own_sha256_too_gives_another_digest(
     assert f"{versioned.dataset.digest} in the version's records" in digest
 
 
+def test_other_data_that_agrees_with_itself_is_not_the_recorded(versioned, tmp_path):
+    order = dataclasses.replace(versioned.order(), data_digest="0" * 64)
+    (digest,) = versioned.restore(tmp_path, order).findings
+    assert digest.endswith(f"in its manifest, and {'0' * 64} in the version's records")
+
+
 def test_a_shard_that_its_manifest_does_not_describe_is_named(versioned, tmp_path):
     alter_image(versioned.shard, versioned.shard)
     sha256, image = versioned.restore(tmp_path, versioned.order(versioned.version_again())).findings

@@ -8,9 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-import sqlalchemy
 from mlflow import MlflowClient
-from sqlalchemy.engine import Engine
 
 from tasks.data.pixels import build_pixels
 from tasks.data.prepare_dataset import prepare_dataset
@@ -28,6 +26,7 @@ from tasks.settings import Settings, load_settings
 from tasks.train import log_origin
 from tasks.training.machine import Machine, probe_machine
 from tasks.training.run import train
+from tests.mlflow_database import without_durability
 
 ROOT = Path(__file__).parents[2]
 
@@ -48,7 +47,7 @@ def make_version(settings: Settings, prepared: Prepared, machine: Machine, train
         folder = trained_before or training.folder.path
         trained = train(training.plan.spec, folder, lambda _: None)
         training.run.set_tags({"evergreen.weights_sha256": trained.weights_sha256})
-        step = opened.hold(key_of_evaluation(settings, prepared.pixels, trained.weights_sha256, plan.lock))
+        step = opened.hold(key_of_evaluation(settings, prepared.pixels, plan, trained.weights_sha256))
         bundle, _ = make_evaluation(settings, prepared.pixels, trained, step)
         evidence = settings.home / "runs" / training.run.run_id
         evidence.mkdir(parents=True)
@@ -76,14 +75,8 @@ def edit_code() -> None:
     (ROOT / "CONTRIBUTING.md").unlink()
 
 
-def forget_durability(connection, _record):
-    """Let SQLite skip its fsyncs: no test cuts the power."""
-    connection.execute("PRAGMA synchronous = OFF")
-
-
 def main(artifacts: str) -> None:
     settings = load_settings()
-    sqlalchemy.event.listen(Engine, "connect", forget_durability)
     MlflowClient(settings.tracking_uri).create_experiment(settings.model.name, artifact_location=artifacts)
     edit_code()
     prepared = prepare(settings)
@@ -94,4 +87,5 @@ def main(artifacts: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    with without_durability():
+        main(sys.argv[1])

@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.data.dataset import PixelMap
-from tasks.steps.evaluation import evaluation_key, retraining_key
+from tasks.steps.evaluation import evaluation_key, retraining_key, scoring_code
 from tasks.steps.key import StepKey
 from tests.steps.conftest import LOCK, PIXELS
 
@@ -13,8 +12,9 @@ WEIGHTS = "a" * 64
 GATES = {"min_accuracy": 0.9, "confidence": 0.95}
 
 
-def evaluated(pixels: PixelMap = PIXELS, weights: str = WEIGHTS, tolerance: float = 0.001, threads: int = 2) -> StepKey:
-    return evaluation_key(weights, pixels, lock=LOCK, tolerance=tolerance, threads=threads)
+def evaluated(**changes: object) -> StepKey:
+    values = {"weights": WEIGHTS, "pixels": PIXELS, "code": "c" * 64, "tolerance": 0.001, "threads": 2, **changes}
+    return evaluation_key(values.pop("weights"), values.pop("pixels"), lock=LOCK, **values)
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,9 @@ def evaluated(pixels: PixelMap = PIXELS, weights: str = WEIGHTS, tolerance: floa
         {"pixels": replace(PIXELS, size_px=32)},
         {"tolerance": 0.002},
         {"threads": 1},
+        {"code": "d" * 64},
     ],
-    ids=["weights", "data", "classes", "size", "tolerance", "threads"],
+    ids=["weights", "data", "classes", "size", "tolerance", "threads", "code"],
 )
 def test_what_the_scores_depend_on_is_in_it(other):
     assert evaluated(**other).digest != evaluated().digest
@@ -57,5 +58,5 @@ def test_a_retraining_is_its_trainings_and_its_gates():
     assert retrained().parts["gates.min_accuracy"] == "0.9"
 
 
-def test_an_evaluation_is_more_code_than_its_scores():
-    assert evaluated().parts["code.evaluation"] != retrained().parts["code.evaluation"]
+def test_judging_is_code_beyond_that_of_the_scores():
+    assert scoring_code() != retrained().parts["code.evaluation"]
