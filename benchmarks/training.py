@@ -6,7 +6,8 @@
 
 On the project's data and recipe, with no augmentation but the flip. All have the same network, first weights, batch,
 precision (float32; on a GPU bfloat16 autocast), channels_last, fused AdamW, one-cycle schedule, label smoothing, epochs
-and number of threads; the peers have two persistent loader workers, and pinned memory on a GPU. Ours also averages its
+and number of threads; the peers have images in memory that come as Pillow's, as those of torchvision's datasets do, its
+v2 transforms, two persistent loader workers, and pinned memory on a GPU. Ours also averages its
 weights, and (d) writes its checkpoints. How threads wait for each other is libgomp's default for the peers and the
 contract's for ours, which matters where loader workers want the cores too; (a') is (a) with the contract's. Each
 measurement is a process of its own; the order turns from round to round, and (c) and (d) are repeated until there are

@@ -13,10 +13,10 @@ from tasks.data.dataset import PixelMap
 from tasks.errors import ConfigError
 from tasks.settings import Settings
 from tasks.settings_training import TrainingSettings
-from tasks.steps.code import PROJECT
 from tasks.steps.evaluation import evaluation_key, retraining_key, scoring_code
 from tasks.steps.key import StepKey
 from tasks.steps.training import inputs_digest, training_key
+from tasks.training.code import PROJECT
 from tasks.training.machine import Machine
 from tasks.training.spec import Execution, Recipe, TrainingSpec
 

@@ -20,8 +20,8 @@ from tasks.registry.registry import Registry
 from tasks.registry.tracking import TrackedRun
 from tasks.retraining import work_folder
 from tasks.settings import Settings
-from tasks.steps.code import PROJECT
 from tasks.steps.store import StepFolder
+from tasks.training.code import PROJECT
 
 SERVING_LOCK = PROJECT / "locks" / "serving-cpu.lock"
 

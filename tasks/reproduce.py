@@ -24,7 +24,7 @@ from tasks.reproduction.predictions import compare_predictions
 from tasks.reproduction.records import Records, read_records
 from tasks.reproduction.worktree import workplace
 from tasks.settings import Settings
-from tasks.steps.code import PROJECT
+from tasks.training.code import PROJECT
 
 ARTIFACTS = "reproductions"  # of the run
 

@@ -18,7 +18,7 @@ from tasks.registry.metric_stream import MetricStream
 from tasks.registry.tracking import Tracking
 from tasks.retraining import OpenTraining, work_folder
 from tasks.settings import Settings
-from tasks.steps.code import PROJECT
+from tasks.training.code import PROJECT
 from tasks.training.machine import Machine, probe_machine
 from tasks.training.result import TrainedModel, read_events
 from tasks.training.run import train

@@ -1,10 +1,11 @@
-"""What the peers have in common: the images as a Dataset with per-sample transforms, loaders, network, optimizer."""
+"""What the peers have in common: the images as a Dataset with torchvision's transforms, loaders, network, optimizer."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
@@ -22,11 +23,16 @@ Batches = DataLoader[tuple[Tensor, int]]
 
 
 class Images(Dataset[tuple[Tensor, int]]):
-    """Images (C, S, S) uint8 in memory with their labels; each is transformed when it is asked for."""
+    """Images (S, S) or (S, S, 3) uint8 in memory with their labels; each is a Pillow image when it is asked for.
 
-    def __init__(self, folder: Path, split: int, transform: Callable[[Tensor], Tensor]) -> None:
+    So do torchvision's own datasets, "so that this is consistent with all other datasets".
+    Source: torchvision.datasets.MNIST.__getitem__.
+    """
+
+    def __init__(self, folder: Path, split: int, transform: Callable[[Image.Image], Tensor]) -> None:
         chosen = np.load(folder / "splits.npy") == split
-        self.images = torch.from_numpy(np.load(folder / "images.npy", mmap_mode="r")[chosen])
+        images = np.load(folder / "images.npy", mmap_mode="r")[chosen]  # (N, C, S, S)
+        self.images = np.ascontiguousarray(images[:, 0] if images.shape[1] == 1 else images.transpose(0, 2, 3, 1))
         self.labels: list[int] = np.load(folder / "labels.npy")[chosen].tolist()
         self.transform = transform
 
@@ -35,7 +41,7 @@ class Images(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         """Return one transformed image and its label."""
-        return self.transform(self.images[index]), self.labels[index]
+        return self.transform(Image.fromarray(self.images[index])), self.labels[index]
 
 
 class Network(nn.Module):
@@ -71,10 +77,10 @@ def load(spec: TrainingSpec, split: int) -> Batches:
 
     is_train = split == TRAIN
     mean, deviation = statistics(Path(spec.pixels))
-    steps = [v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, deviation)]
     flip = [v2.RandomHorizontalFlip()] if is_train and spec.recipe.flip else []
+    steps = [v2.ToImage(), *flip, v2.ToDtype(torch.float32, scale=True), v2.Normalize(mean, deviation)]
     return DataLoader(
-        Images(Path(spec.pixels), split, v2.Compose([*steps, *flip])),
+        Images(Path(spec.pixels), split, v2.Compose(steps)),
         batch_size=spec.recipe.batch_size if is_train else 1000,
         shuffle=is_train,
         drop_last=is_train,

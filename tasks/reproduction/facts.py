@@ -13,8 +13,8 @@ from serving.bundle.durable import write_json
 from tasks.errors import ConfigError, EvergreenError
 from tasks.reproduction.order import FACTS, Order, read_order
 from tasks.reproduction.packages import compare_packages
-from tasks.steps.code import PROJECT
 from tasks.steps.training import training_key
+from tasks.training.code import PROJECT
 from tasks.training.machine import Machine, probe_machine
 from tasks.training.spec import TrainingSpec, read_spec
 

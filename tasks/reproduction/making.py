@@ -21,7 +21,7 @@ from tasks.reproduction.order import FACTS, ORDER, PREDICTIONS, RESULT, Order
 from tasks.reproduction.packages import Package, compare_packages
 from tasks.reproduction.records import Records
 from tasks.reproduction.worktree import check_out
-from tasks.steps.code import PROJECT
+from tasks.training.code import PROJECT
 
 FACTS_MODULE = "tasks.reproduction.facts"
 REMAKE_MODULE = "tasks.reproduction.remake"

@@ -1,7 +1,6 @@
 """Steps: what was made once from the same things is not made again.
 
     key.py         a step's key: every fact that its result depends on, by name
-    code.py        the SHA-256 of a module with all of ours that it imports
     training.py    the key of a training
     evaluation.py  the keys of an evaluation and of a whole retraining
     store.py       the folders of finished and half-done steps in EVERGREEN_HOME

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from serving.bundle.contract import file_sha256
 from tasks.data.dataset import PixelMap
-from tasks.steps.code import PROJECT, code_sha256
 from tasks.steps.key import StepKey, as_part
+from tasks.training.code import PROJECT, code_sha256
 
 STEP = "evaluate"
 REGISTRATION = "register"

@@ -5,14 +5,13 @@ from pathlib import Path
 
 from serving.bundle.contract import file_sha256
 from tasks.data.pixels import makers_digest
-from tasks.errors import ConfigError
-from tasks.steps.code import PROJECT, code_sha256
 from tasks.steps.key import StepKey, as_part
+from tasks.training.code import PROJECT, code_sha256
+from tasks.training.identity import TRAINER, weights_file_sha256
 from tasks.training.machine import Machine
 from tasks.training.spec import TrainingSpec
 
 STEP = "train"
-TRAINER = "tasks.training.__main__"  # its imports are the training
 
 
 def training_key(spec: TrainingSpec, *, lock: Path, machine: Machine, root: Path = PROJECT) -> StepKey:
@@ -49,15 +48,3 @@ def training_key(spec: TrainingSpec, *, lock: Path, machine: Machine, root: Path
 def inputs_digest(key: StepKey) -> str:
     """Return what the attempts at one training share: its key but for the seed."""
     return key.without("seed").digest
-
-
-def weights_file_sha256(path: str) -> str:
-    """Return the SHA-256 of a weights file, or nothing where there is none.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return file_sha256(Path(path)) if path else ""
-    except OSError as error:
-        raise ConfigError(f"training.weights_file = {path!r} cannot be read: {error.strerror}") from error

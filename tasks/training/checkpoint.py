@@ -40,10 +40,15 @@ class Checkpoint:
     epochs: tuple[dict[str, Any], ...]
     state: dict[str, Any]
 
-    @property
-    def is_finite(self) -> bool:
-        """Whether every number that training goes on from is one."""
-        return all(bool(tensor.isfinite().all()) for tensor in tensors_of([self.losses, self.state]))
+    def is_finite(self) -> Tensor:
+        """Return whether every number that training goes on from is one, () bool, without a wait for a GPU.
+
+        For the thread that trains: computing in another starts OpenMP threads that stay, and where they outnumber the
+        cores the OpenMP library lets all of them sleep at once. That made every later step 13 % slower on two cores.
+        """
+        tensors = tensors_of([self.losses, self.state])
+        device = self.losses.device
+        return torch.stack([t.isfinite().all().to(device, non_blocking=True) for t in tensors]).all()
 
 
 class CheckpointError(Exception):

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 import torch
+from torch import Tensor
 
 from tasks.training.checkpoint import FOLDER, KEPT, SUFFIX, Checkpoint, copied, file_of, write_checkpoint
 from tasks.training.events import Report
@@ -47,7 +48,7 @@ class CheckpointWriter:
         """
         self.finish()
         snapshot = dataclasses.replace(checkpoint, **{name: copied(getattr(checkpoint, name)) for name in HELD})
-        self.pending = (checkpoint.step, self.thread.submit(self.write, snapshot))
+        self.pending = (checkpoint.step, self.thread.submit(self.write, snapshot, snapshot.is_finite()))
 
     def poll(self) -> None:
         """Tell of the checkpoint that was begun, once it is there; this costs nothing and waits for nothing."""
@@ -73,17 +74,17 @@ class CheckpointWriter:
             self.newest = step
             self.report({"event": "checkpoint", "step": step})
 
-    def write(self, snapshot: Checkpoint) -> None:
-        """Write a copied state, in the thread.
+    def write(self, snapshot: Checkpoint, is_finite: Tensor) -> None:
+        """Write a copied state, in the thread: it computes nothing, see `Checkpoint.is_finite`.
 
         Raises:
             NotFiniteError: a number in it is none.
             OSError: it could not be written.
         """
+        if not is_finite:
+            raise NotFiniteError
         on_cpu = {name: copied(getattr(snapshot, name), torch.device("cpu")) for name in HELD}
         checkpoint = dataclasses.replace(snapshot, **on_cpu)
-        if not checkpoint.is_finite:
-            raise NotFiniteError
         write_checkpoint(file_of(self.folder, checkpoint.step), checkpoint, self.training)
         for old in sorted(self.folder.glob(f"*{SUFFIX}"))[:-KEPT]:
             old.unlink()

@@ -9,10 +9,10 @@ from typing import Any
 
 from serving.bundle.contract import file_sha256
 from tasks.errors import ConfigError
+from tasks.training.code import code_sha256
 from tasks.training.spec import TrainingSpec
 
-PROJECT = Path(__file__).parents[2]
-CODE = ("tasks/training/*.py", "serving/bundle/*.py")
+TRAINER = "tasks.training.__main__"  # its imports are the training
 NOT_COUNTED = ("pixels", "execution", "device")  # a folder; no bit of the weights; the hardware class says it
 
 
@@ -29,7 +29,7 @@ def identity_of(spec: TrainingSpec, hardware: Mapping[str, str], versions: Mappi
     recipe["weights_file"] = weights_file_sha256(spec.recipe.weights_file)
     named = {"training": recipe, "hardware": hardware, "version": versions}
     facts = {f"{group}.{name}": value for group, facts in named.items() for name, value in facts.items()}
-    return {name: json.dumps(value) for name, value in {**values, **facts, "code": code_sha256()}.items()}
+    return {name: json.dumps(value) for name, value in {**values, **facts, "code": code_sha256(TRAINER)}.items()}
 
 
 def weights_file_sha256(path: str) -> str:
@@ -42,14 +42,6 @@ def weights_file_sha256(path: str) -> str:
         return file_sha256(Path(path)) if path else ""
     except OSError as error:
         raise ConfigError(f"training.weights_file = {path!r} cannot be read: {error.strerror}") from error
-
-
-def code_sha256() -> str:
-    """Return the SHA-256 over the names and texts of the modules that a training runs."""
-    digest = hashlib.sha256()
-    for path in sorted(path for pattern in CODE for path in PROJECT.glob(pattern)):
-        digest.update(f"{path.relative_to(PROJECT).as_posix()} {file_sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def digest_of(identity: Mapping[str, str]) -> str:

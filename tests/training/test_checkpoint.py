@@ -100,7 +100,7 @@ def test_all_of_it_comes_back(make_stepper, batches, tmp_path):
     found = read_checkpoint(path, TRAINING)
     assert (found.step, found.seconds, found.epochs) == (2, 1.5, ({"event": "epoch", "epoch": 1},))
     assert torch.equal(found.losses, torch.tensor([2.0, 1.0]))
-    assert found.is_finite
+    assert found.is_finite()
     assert [path.name for path in tmp_path.iterdir()] == ["000000002.checkpoint"]
 
 

@@ -1,13 +1,17 @@
 """What decides the bits is in a training's identity, and what does not is not."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from serving.bundle.contract import file_sha256
 from tasks.errors import ConfigError
+from tasks.steps.training import training_key
 from tasks.training import identity
 from tasks.training.identity import differences, digest_of, identity_of
+from tasks.training.machine import Machine
+from tests.conftest import ROOT
 
 HARDWARE, VERSIONS = {"device": "cpu", "threads": "1"}, {"torch": "2.13.0"}
 PARTS = ("recipe", "execution")
@@ -62,11 +66,15 @@ def test_a_weights_file_counts_by_its_content(spec, tmp_path):
         identity_of(specs[1], HARDWARE, VERSIONS)
 
 
-def test_the_code_counts(spec, tmp_path, monkeypatch):
+def test_the_code_counts(spec, monkeypatch):
     before = identity_of(spec, HARDWARE, VERSIONS)
     assert len(before["code"]) == 66  # a SHA-256 in quotes
-    (tmp_path / "tasks" / "training").mkdir(parents=True)
-    (tmp_path / "tasks" / "training" / "loop.py").write_text("")
-    monkeypatch.setattr(identity, "PROJECT", tmp_path)
+    monkeypatch.setattr(identity, "TRAINER", "tasks.training.spec")
     after = identity_of(spec, HARDWARE, VERSIONS)
     assert [name for name in before if before[name] != after[name]] == ["code"]
+
+
+def test_the_step_of_a_training_has_the_same_code(spec):
+    machine = Machine(HARDWARE, VERSIONS)
+    key = training_key(spec, lock=ROOT / "locks" / "cpu.lock", machine=machine)
+    assert json.dumps(key.parts["code"]) == identity_of(spec, HARDWARE, VERSIONS)["code"]

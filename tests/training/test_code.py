@@ -6,7 +6,7 @@ from pathlib import Path
 import grimp
 import pytest
 
-from tasks.steps.code import code_sha256, import_closure
+from tasks.training.code import code_sha256, import_closure
 from tests.conftest import ROOT
 
 FILES = {
