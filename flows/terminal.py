@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from tasks import progress
@@ -13,6 +13,8 @@ from tasks import progress
 # Texts hold values, paths and class names: brackets and colons in them are no markup.
 console = Console(markup=False, emoji=False)
 errors = Console(stderr=True)
+LABEL_WIDTH = 16  # at least, in a log
+LONGEST_STAGE = 15  # "check over HTTP": a long detail beside it must not take its place
 
 
 class Bars:
@@ -64,7 +66,7 @@ def showing_progress() -> Iterator[None]:
     """Draw what is reported inside the block."""
     columns = (
         SpinnerColumn(finished_text="[green]done"),
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=Column(min_width=LONGEST_STAGE)),
         BarColumn(bar_width=24),
         TimeElapsedColumn(),
         TextColumn("{task.fields[detail]}", style="dim", markup=False),
@@ -84,8 +86,10 @@ def showing_progress() -> Iterator[None]:
 def print_rows(rows: Iterable[tuple[str, str]]) -> None:
     """Print labelled lines as a table without borders; on a terminal that is none, each on one line."""
     if not console.is_terminal:
+        rows = list(rows)
+        width = max([LABEL_WIDTH, *(len(name) for name, _ in rows)])
         for name, text in rows:
-            print(f"{name:<16}  {text}")
+            print(f"{name:<{width}}  {text}")
         return
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
