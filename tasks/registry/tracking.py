@@ -36,6 +36,9 @@ NOTE_TAG = "mlflow.note.content"  # what MLflow's UI shows as the run's descript
 METRICS_PER_REQUEST = 1000  # MLflow's limits
 PARAMS_PER_REQUEST = 100
 
+# MLflow looks for a dataset's row and then inserts it: of two runs that log a new dataset at once, one is refused.
+_DUPLICATE_ROW = ("IntegrityError", "UniqueViolation")  # as SQLite and MySQL say it, and PostgreSQL
+
 
 class TrackedRun:
     """One run. As a context it closes itself: FINISHED, FAILED after an exception, KILLED after a request to stop.
@@ -94,8 +97,14 @@ class TrackedRun:
 
     def log_dataset(self, name: str, version: DatasetVersion, context: str = "training") -> None:
         """Log the dataset that the run used, and its .dvc text as an artifact."""
+        described = [describe_dataset(name, version, context)]
         with reaching(self.address, f"logging dataset {name} of run {self.run_id}"):
-            self.client.log_inputs(self.run_id, [describe_dataset(name, version, context)])
+            try:
+                self.client.log_inputs(self.run_id, described)
+            except MlflowException as error:
+                if not any(sign in str(error) for sign in _DUPLICATE_ROW):
+                    raise
+                self.client.log_inputs(self.run_id, described)
         self.set_tags({DATA_DIGEST_TAG: version.dataset.digest, "evergreen.dvc_md5": version.dvc_md5})
         self.log_texts({DVC_TEXT: version.dvc_text}, LINEAGE_FOLDER)
 

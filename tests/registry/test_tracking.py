@@ -5,10 +5,12 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from mlflow.artifacts import load_text
+from mlflow.store.tracking import sqlalchemy_store
 
 from tasks.data.dataset import Dataset, DatasetVersion
 from tasks.errors import RegistryError
@@ -125,10 +127,34 @@ def test_what_mlflow_refuses_is_said(tracking, experiment):
         run.log_params({"seed": 2})
 
 
+def dataset_version(folder: Path, digest: str) -> DatasetVersion:
+    dataset = Dataset(folder, digest, ("a", "b"), {"train": (5, 3), "test": (2, 1)}, (), {"size": 1})
+    return DatasetVersion(dataset, "md5.dir", "outs:\n- md5: md5.dir\n", "s3://bucket/dvc")
+
+
+def test_two_runs_that_log_a_new_dataset_at_once(tracking, experiment, client, tmp_path, monkeypatch):
+    version = dataset_version(tmp_path, "fedcba9876543210" * 4)
+    first, second = (tracking.start_run(experiment, name) for name in ("first", "second"))
+    new_id, calls = sqlalchemy_store.uuid.uuid4, []
+
+    def second_goes_between():  # the first has looked for the dataset's row, and is about to insert it
+        calls.append(new_id())
+        if len(calls) == 1:
+            second.log_dataset("images", version)
+        return calls[-1]
+
+    monkeypatch.setattr(sqlalchemy_store, "uuid", SimpleNamespace(uuid4=second_goes_between))
+    first.log_dataset("images", version)
+    logged = [client.get_run(run.run_id).inputs.dataset_inputs for run in (first, second)]
+    assert [[one.dataset.digest for one in each] for each in logged] == [[version.dataset.digest[:36]]] * 2
+    assert len(calls) > 2
+
+
 def test_a_dataset_is_described_and_not_read(tracking, experiment, client, tmp_path):
-    dataset = Dataset(tmp_path, "0123456789abcdef" * 4, ("a", "b"), {"train": (5, 3), "test": (2, 1)}, (), {"size": 1})
+    version = dataset_version(tmp_path, "0123456789abcdef" * 4)
+    dataset = version.dataset
     run = tracking.start_run(experiment, "prepare")
-    run.log_dataset("images", DatasetVersion(dataset, "md5.dir", "outs:\n- md5: md5.dir\n", "s3://bucket/dvc"))
+    run.log_dataset("images", version)
     found = client.get_run(run.run_id)
     (given,) = found.inputs.dataset_inputs
     assert (given.dataset.name, given.dataset.source_type) == ("images", "dvc")
