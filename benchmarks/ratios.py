@@ -1,4 +1,4 @@
-"""Figures from repeated measurements: their spread, and what one way costs against another."""
+"""Figures from repeated measurements: their spread, and how one way compares with another."""
 
 import math
 import statistics
@@ -9,26 +9,27 @@ from scipy import stats
 
 
 @dataclass(frozen=True)
-class Tax:
-    """How much slower the second of each pair is, a fraction; `bound` is its one-sided upper 95 % bound."""
+class Ratio:
+    """How many times as fast one way is as another; `low` and `high` are its one-sided 95 % bounds."""
 
     mean: float
-    bound: float
+    low: float
+    high: float
     pairs: int
 
 
-def tax(faster: Sequence[float], slower: Sequence[float], confidence: float = 0.95) -> Tax:
-    """Return the cost from speeds measured in pairs: the mean of their log ratios, with Student's t interval.
+def compare(speeds: Sequence[float], others: Sequence[float], confidence: float = 0.95) -> Ratio:
+    """Return the ratio of speeds measured in pairs: the mean of the ratios' logs, with Student's t interval.
 
     Raises:
         ValueError: there are fewer than two pairs, or they are not pairs.
     """
-    if len(faster) != len(slower) or len(faster) < 2:
-        raise ValueError(f"{len(faster)} and {len(slower)} speeds, expected as many of each, and 2 or more")
-    logs = [math.log(one / other) for one, other in zip(faster, slower, strict=True)]
+    if len(speeds) != len(others) or len(speeds) < 2:
+        raise ValueError(f"{len(speeds)} and {len(others)} speeds, expected as many of each, and 2 or more")
+    logs = [math.log(one / other) for one, other in zip(speeds, others, strict=True)]
     mean, error = statistics.mean(logs), statistics.stdev(logs) / math.sqrt(len(logs))
-    bound = mean + float(stats.t.ppf(confidence, len(logs) - 1)) * error
-    return Tax(math.expm1(mean), math.expm1(bound), len(logs))
+    reach = float(stats.t.ppf(confidence, len(logs) - 1)) * error
+    return Ratio(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), len(logs))
 
 
 def spread(values: Sequence[float]) -> str:

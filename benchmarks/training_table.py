@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.contenders import FREE, LIGHTNING, PATIENT, SHIPPED, TEXTBOOK, Contender
-from benchmarks.ratios import spread, tax
+from benchmarks.ratios import Ratio, compare, spread
 
 MIB = 2**20
 NONE = "-"
@@ -91,21 +91,27 @@ def describe_accuracy(reached: float | None, wanted: float) -> str:
 
 
 def verdicts(figures: Measured, goals: Goals | None) -> Iterator[str]:
-    """Yield what the figures say of (d), each with its goal where there is one."""
+    """Yield what the figures say of (d), each with its goal where there is one; ratios are taken round by round."""
     shipped, free, patient = (speeds_of(figures, each) for each in (SHIPPED, FREE, PATIENT))
-    if shipped and (best := best_peer(figures)):
-        ratio = median(shipped) / best
-        goal = judge(ratio >= goals.speed, f"at least {goals.speed}") if goals else ""
-        yield f"(d) is {ratio:.2f} times as fast as the faster of (a) and (b){goal}."
-    if shipped and patient:
-        yield f"(d) is {median(shipped) / median(patient):.2f} times as fast as (a')."
+    peer = max((speeds_of(figures, each) for each in (TEXTBOOK, LIGHTNING)), key=lambda speeds: median(speeds or [0]))
+    if shipped and len(peer) > 1:
+        gain = compare(shipped[: len(peer)], peer)
+        goal = judge(gain.mean >= goals.speed, f"at least {goals.speed}") if goals else ""
+        yield f"(d) is {describe_ratio(gain)} times as fast as the faster of (a) and (b){goal}."
+    if shipped and len(patient) > 1:
+        yield f"(d) is {describe_ratio(compare(shipped[: len(patient)], patient))} times as fast as (a')."
     if free and len(shipped) > 1:
-        cost = tax(free, shipped)
-        goal = judge(cost.bound <= goals.tax, f"at most {goals.tax:.0%}") if goals else ""
+        cost = compare(free, shipped)
+        goal = judge(cost.high - 1 <= goals.tax, f"at most {goals.tax:.0%}") if goals else ""
         yield (
-            f"Determinism and checkpoints cost {cost.mean:+.1%}, upper 95 % bound {cost.bound:+.1%}, "
+            f"Determinism and checkpoints cost {cost.mean - 1:+.1%}, upper 95 % bound {cost.high - 1:+.1%}, "
             f"n = {cost.pairs} pairs{goal}."
         )
+
+
+def describe_ratio(ratio: Ratio) -> str:
+    """Return a ratio with its bounds."""
+    return f"{ratio.mean:.2f} (90 % interval {ratio.low:.2f} to {ratio.high:.2f}, n = {ratio.pairs})"
 
 
 def judge(is_met: bool, goal: str) -> str:

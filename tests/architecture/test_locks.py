@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from tests.conftest import ROOT
 
 LOCKS = ROOT / "locks"
-GPU_ONLY = ("nvidia-", "cuda-", "triton")
+GPU_ONLY = ("nvidia-", "cuda-", "triton==")
 NAMES = ("cpu", "gpu", "serving-cpu", "serving-gpu")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 LOCKS = Path(__file__).parents[2] / "locks"
-GPU_ONLY = ("nvidia-", "cuda-", "triton")
+GPU_ONLY = ("nvidia-", "cuda-", "triton==")
 
 
 def lines(name: str) -> set[str]:
