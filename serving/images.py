@@ -1,6 +1,7 @@
-"""From a body in any format that `POST /predict` takes to images. Plain Python, off the event loop.
+"""From a body in any format that `POST /predict` takes to images. Plain Python, off the event loop but for raw pixels.
 
 - image/png, image/jpeg: one file;
+- multipart/form-data: PNG and JPEG files, one a part, whatever the parts' names and types;
 - application/octet-stream with the header x-image-shape: raw uint8, `H,W`, `H,W,C`, `N,H,W` or `N,H,W,C`;
   without it: one PNG or JPEG file;
 - application/json: {"instances": [...]} or {"images": [...]}, each a PNG or JPEG file in base64 or nested
@@ -8,119 +9,68 @@
 """
 
 import base64
-import json
 import math
 import reprlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from serving.bundle.decode import ImageError, Pixels, decode_image
-from serving.errors import BadInputError, BodyTooLargeError, WrongTypeError
+from serving.errors import BadInputError, WrongTypeError
+from serving.json_body import parse_json, to_uint8
+from serving.limits import check_count, check_pixels
+from serving.multipart import TYPE as MULTIPART_TYPE
+from serving.multipart import read_parts
 from serving.numbers import parse_number
 
 SHAPE_HEADER = "x-image-shape"
+FILE_TYPES = ("image/png", "image/jpeg")
+RAW_TYPE = "application/octet-stream"
+JSON_TYPE = "application/json"
+JSON_KEYS = ("instances", "images")
 
-_FILE_TYPES = ("image/png", "image/jpeg", "image/jpg")
-_RAW_TYPE = "application/octet-stream"
-_JSON_TYPE = "application/json"
-_JSON_KEYS = ("instances", "images")
-_MAX_DEPTH = 4  # N, H, W, C
+_OTHER_FILE_TYPES = ("image/jpg", RAW_TYPE, "")
 
 
 @dataclass(frozen=True)
 class ImageRequest:
-    """A body with what its headers say of it; `content_type` is without parameters, empty where there was none."""
+    """A body with what its headers say of it; `media_type` is its content type without parameters, in lower case."""
 
     body: bytes
+    media_type: str
     content_type: str
     shape: str | None
     max_pixels: int
     max_images: int
 
+    @property
+    def is_raw(self) -> bool:
+        """Whether the body is pixels, which take a few microseconds to read, however many."""
+        return self.shape is not None and self.media_type in (RAW_TYPE, "")
+
 
 def read_images(request: ImageRequest) -> list[Pixels]:
-    """Return the request's images, at least one, each (H, W) or (H, W, 3) uint8.
+    """Return the request's images, at least one, each (H, W) or (H, W, C) uint8 with C 1 or 3.
 
     Raises:
         WrongTypeError: a content type that is not in this module's list.
         BadInputError: a body that is not what its type says.
         BodyTooLargeError: more than `max_images`, or more than `max_pixels` together.
     """
-    if request.content_type == _JSON_TYPE:
-        images = _read_json(request)
-    elif request.content_type in (_RAW_TYPE, "") and request.shape is not None:
-        images = _read_raw(request, request.shape)
-    elif request.content_type in (*_FILE_TYPES, _RAW_TYPE, ""):
-        images = [_decode(request.body, request.max_pixels, "the body")]
-    else:
-        expected = ", ".join((*_FILE_TYPES[:2], _JSON_TYPE, f"{_RAW_TYPE} with {SHAPE_HEADER}"))
-        raise WrongTypeError(f"content type {request.content_type!r} is not read here; expected one of {expected}")
-    check_pixels(images, request.max_pixels)
-    return images
-
-
-def check_pixels(images: list[Pixels], max_pixels: int) -> None:
-    """Refuse images that together would take too much memory.
-
-    Raises:
-        BodyTooLargeError: more than `max_pixels` in all.
-    """
-    total = sum(image.shape[0] * image.shape[1] for image in images)
-    if total > max_pixels:
-        raise BodyTooLargeError(f"the images have {total} pixels together, the limit is {max_pixels}")
-
-
-def check_count(count: int, max_images: int) -> None:
-    """Refuse more images than one request may have, before any of them is looked at.
-
-    Raises:
-        BodyTooLargeError: more than `max_images`.
-    """
-    if count > max_images:
-        raise BodyTooLargeError(f"the request has {count} images, the limit is {max_images}: send several requests")
-
-
-def parse_json(body: bytes) -> Any:
-    """Return a JSON body's value.
-
-    Raises:
-        BadInputError: it is not JSON, or nested beyond reason.
-    """
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise BadInputError(f"the body is not JSON: {error}") from error
-
-
-def to_uint8(values: Any, where: str) -> Pixels:
-    """Return nested lists of integers 0 to 255 as an array.
-
-    Raises:
-        BadInputError: ragged lists, other types or values; `where` names the place in the body.
-    """
-    _check_leaves([values], where, depth=0)
-    try:
-        array = np.array(values, dtype=np.uint8)
-    except ValueError as error:
-        raise BadInputError(f"{where} is not an array of integers: {error}") from error
-    if array.size == 0:
-        raise BadInputError(f"{where}: expected integers 0 to 255, got nothing")
-    return array
-
-
-def _check_leaves(values: list[Any], where: str, *, depth: int) -> None:
-    """Refuse what is no integer 0 to 255 before there is an array, in which each value has the longest one's size."""
-    if depth > _MAX_DEPTH:
-        raise BadInputError(f"{where} has lists in lists in lists: expected {_MAX_DEPTH} dimensions or fewer")
-    if set(map(type, values)) == {int} and min(values) >= 0 and max(values) <= 255:
-        return  # a row of pixels, at the speed of C
-    for value in values:
-        if isinstance(value, list):
-            _check_leaves(value, where, depth=depth + 1)
-        elif type(value) is not int or not 0 <= value <= 255:  # a bool is an int too
-            raise BadInputError(f"{where}: expected integers 0 to 255, got {reprlib.repr(value)}")
+    if request.is_raw:
+        return _read_raw(request, request.shape or "")
+    if request.media_type in FILE_TYPES or request.media_type in _OTHER_FILE_TYPES:
+        return [_decode(request.body, request.max_pixels, "the body")]
+    if request.media_type == MULTIPART_TYPE:
+        return _read_multipart(request)
+    if request.media_type == JSON_TYPE:
+        return _read_json(request)
+    expected = ", ".join((*FILE_TYPES, MULTIPART_TYPE, JSON_TYPE, f"{RAW_TYPE} with {SHAPE_HEADER}"))
+    raise WrongTypeError(
+        f"content type {reprlib.repr(request.media_type)} is not read here; expected one of {expected}"
+    )
 
 
 def _decode(data: bytes, max_pixels: int, where: str) -> Pixels:
@@ -144,20 +94,42 @@ def _read_raw(request: ImageRequest, shape: str) -> list[Pixels]:
     if len(body) != expected:
         raise BadInputError(f"{SHAPE_HEADER} {shape} needs {expected} bytes, the body has {len(body)}")
     check_count(sizes[0] if is_batch else 1, request.max_images)
+    check_pixels(expected // sizes[-1] if has_channels else expected, request.max_pixels)
     pixels = np.frombuffer(body, dtype=np.uint8).reshape(sizes)
     return list(pixels) if is_batch else [pixels]
 
 
+def _read_multipart(request: ImageRequest) -> list[Pixels]:
+    parts = read_parts(request.body, request.content_type, request.max_images)
+
+    def read(number: int) -> Pixels:
+        name, content = parts[number]
+        return _decode(content, request.max_pixels, f"part {number + 1}, {reprlib.repr(name)}")
+
+    return _read_each(len(parts), read, request.max_pixels)
+
+
 def _read_json(request: ImageRequest) -> list[Pixels]:
     values = parse_json(request.body)
-    keys = [key for key in _JSON_KEYS if isinstance(values, dict) and key in values]
+    keys = [key for key in JSON_KEYS if isinstance(values, dict) and key in values]
     if len(keys) != 1 or not isinstance(values[keys[0]], list) or not values[keys[0]]:
         raise BadInputError('expected {"instances": [image, ...]}, an image being base64 text or nested lists')
-    check_count(len(values[keys[0]]), request.max_images)
-    images: list[Pixels] = []
-    for number, value in enumerate(values[keys[0]]):
-        images.append(_read_json_image(value, f"{keys[0]}[{number}]", request.max_pixels))
-        check_pixels(images, request.max_pixels)
+    key, images = keys[0], values[keys[0]]
+    check_count(len(images), request.max_images)
+    return _read_each(
+        len(images),
+        lambda number: _read_json_image(images[number], f"{key}[{number}]", request.max_pixels),
+        request.max_pixels,
+    )
+
+
+def _read_each(count: int, read: Callable[[int], Pixels], max_pixels: int) -> list[Pixels]:
+    """Return images read one after the other, until they are too many pixels."""
+    images, total = [], 0
+    for number in range(count):
+        images.append(read(number))
+        total += images[-1].shape[0] * images[-1].shape[1]
+        check_pixels(total, max_pixels)
     return images
 
 

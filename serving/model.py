@@ -1,110 +1,120 @@
-"""The model of a bundle, loaded and proven: images in, probabilities and embeddings out. It knows no HTTP."""
+"""The model of a bundle: images in, probabilities and embeddings out. It knows no HTTP; `load_model` makes one."""
 
-import logging
 import threading
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from serving.bundle.contract import MODULE, BundleError, Contract, bundle_digest, read_contract, verify_files
+from serving.bundle.contract import Contract
 from serving.bundle.decode import Pixels
-from serving.bundle.golden import check_golden, check_listed
-from serving.bundle.module import load_module, optimise_module
-from serving.prediction import Prediction, join_predictions
-
-logger = logging.getLogger(__name__)
+from serving.bundle.golden import GoldenSet
+from serving.inputs import Inputs, to_tensor
+from serving.prediction import ModelError, NoMemoryError, Prediction, join_predictions, split_prediction
 
 MAX_BATCH = 64  # images; more are split
-_WARM_UP_ROUNDS = 2  # TorchScript profiles a shape at its first call and compiles at its second
 
-
-class ModelError(RuntimeError):
-    """The model answered with something that is no probability."""
+# TorchScript turns every error into a RuntimeError and keeps the text: of CUDA's allocator, and of the CPU's two.
+_NO_MEMORY = ("out of memory", "not enough memory", "can't allocate memory")
 
 
 class Model:
-    """A served model; `predict` may be called from any thread, one call runs at a time."""
+    """A served model; its methods may be called from any thread, one call runs at a time.
 
-    def __init__(self, module: Any, contract: Contract, digest: str, *, max_batch: int, device: str) -> None:
+    `batch` is how many images it is best given at once: the fewest that cost little more an image than more would.
+    """
+
+    def __init__(
+        self, module: Any, contract: Contract, digest: str, golden: GoldenSet, *, device: str, batch: int = MAX_BATCH
+    ) -> None:
         self.contract = contract
         self.digest = digest
+        self.golden = golden
+        self.batch = batch
+        self.is_fast = False  # whether images of the network's own shape go in as they are: `load_model` proves it
         self._module = module
-        self._max_batch = max_batch
-        self._device = device
+        self.device = device
         self._lock = threading.Lock()
+        self._inputs: Inputs | None = None
+        self._stream = torch.cuda.Stream(device) if device != "cpu" else None
 
-    @classmethod
-    def load(cls, folder: Path, *, threads: int, max_batch: int = MAX_BATCH, device: str = "cpu") -> Self:
-        """Load a bundle's module, warm it up and check its golden answers.
-
-        The module is optimised for inference; where that changes an answer by more than the contract's
-        tolerance, it is served as it is. `threads` is torch's, for the whole process.
-
-        Raises:
-            BundleError: an incomplete or altered bundle, a module that does not do what the contract says,
-                or golden answers that differ or are not in the contract.
-        """
-        contract = read_contract(folder)
-        verify_files(folder, contract, served_only=True)
-        check_listed(folder, contract)
-        torch.set_num_threads(threads)
-        digest = bundle_digest(folder)
-        module = load_module(folder / MODULE, device)
-        try:
-            served = cls(optimise_module(module), contract, digest, max_batch=max_batch, device=device)
-            served._prove(folder)
-        except (BundleError, RuntimeError) as error:  # RuntimeError: TorchScript cannot freeze every module
-            served = cls(module, contract, digest, max_batch=max_batch, device=device)
-            served._prove(folder)
-            logger.warning("serving the module as it is: optimised for inference, %s", error)
-        return served
-
-    def predict(self, images: list[Pixels]) -> Prediction:
+    def predict(self, images: Sequence[Pixels]) -> Prediction:
         """Return the answers for N images (at least one), each (H, W) or (H, W, 3) uint8 of its own size.
 
         Raises:
-            ModelError: an answer is not finite.
+            ModelError: the module failed, or an answer is not finite.
+            NoMemoryError: the device has no memory for one image alone; more are halved until they fit.
         """
-        with self._lock, torch.inference_mode():
-            parts = [
-                self._predict_batch(images[start : start + self._max_batch])
-                for start in range(0, len(images), self._max_batch)
-            ]
-        return join_predictions(parts)
-
-    def _predict_batch(self, images: list[Pixels]) -> Prediction:
-        batch = torch.stack([self._module.preprocess(_to_tensor(image)) for image in images])  # (N, C, S, S)
-        probabilities, embeddings = self._module(batch.to(self._device))
-        answer = Prediction(probabilities.float().cpu().numpy(), embeddings.float().cpu().numpy())
-        if not (np.isfinite(answer.probabilities).all() and np.isfinite(answer.embeddings).all()):
-            raise ModelError(f"an answer of the model {self.digest[:12]} is not finite")
+        answer = self._predict(images)
+        if not answer.is_finite:
+            raise self._not_finite()
         return answer
 
-    def _prove(self, folder: Path) -> None:
-        """Warm up, then compare shapes with the contract and answers with the golden ones."""
-        contract = self.contract
-        probe = np.zeros((contract.size_px + 1, contract.size_px, 3), dtype=np.uint8)
+    def predict_each(self, requests: Sequence[Sequence[Pixels]]) -> list[Prediction | ModelError]:
+        """Return the answers to several requests' images, computed together.
+
+        An error is that of the request which causes it: where the batch fails, each request is computed alone.
+        """
         try:
-            seen = tuple(self._module.preprocess(_to_tensor(probe)).shape)
-            for size in sorted({1, 2, self._max_batch}) * _WARM_UP_ROUNDS:
-                answer = self.predict([probe] * size)
-        except (ModelError, RuntimeError) as error:
-            raise BundleError(f"{folder / MODULE} cannot answer: {error}") from error
-        found = (seen, answer.probabilities.shape[1], answer.embeddings.shape[1])
-        side = contract.size_px
-        expected = ((contract.channels, side, side), len(contract.classes), contract.embedding_size)
-        if found != expected:
-            raise BundleError(
-                f"{folder / MODULE} has (image, classes, embedding) {found}; the contract says {expected}"
-            )
-        check_golden(folder, lambda images: self.predict(images).probabilities, contract.tolerance)
+            joint = self._predict([image for images in requests for image in images])
+        except ModelError as error:
+            if len(requests) == 1:
+                return [error]
+            return [outcome for images in requests for outcome in self.predict_each([images])]
+        parts = split_prediction(joint, [len(images) for images in requests])
+        if joint.is_finite:
+            return [*parts]
+        return [part if part.is_finite else self._not_finite() for part in parts]
+
+    def check(self) -> None:
+        """Ask the golden questions.
+
+        Raises:
+            BundleError: an answer differs by more than the contract's tolerance.
+            ModelError: there is no answer, or it is not finite.
+        """
+        self.golden.check(self.predict(self.golden.images).probabilities, self.contract.tolerance)
+
+    def preprocess(self, image: Pixels) -> Tensor:
+        """Return (C, S, S) uint8, as the network sees the image (H, W) or (H, W, 3)."""
+        prepared: Tensor = self._module.preprocess(to_tensor(image))
+        return prepared
+
+    def answer(self, batch: Tensor) -> Prediction:
+        """Return the answers, finite or not, for a batch (N, C, S, S) uint8 in main memory, pinned for a GPU."""
+        if self._stream is None:
+            probabilities, embeddings = self._module(batch)
+            return Prediction(probabilities.float().numpy(), embeddings.float().numpy())
+        with torch.cuda.stream(self._stream):
+            probabilities, embeddings = self._module(batch.to(self.device, non_blocking=True))
+            found = torch.cat((probabilities.float(), embeddings.float()), dim=1).cpu().numpy()  # one copy back
+        classes = probabilities.shape[1]
+        return Prediction(found[:, :classes].copy(), found[:, classes:].copy())
+
+    def _predict(self, images: Sequence[Pixels]) -> Prediction:
+        """Return the answers, which may be not finite."""
+        with self._lock, torch.inference_mode():
+            starts = range(0, len(images), self.batch)
+            return join_predictions([self._predict_batch(images[start : start + self.batch]) for start in starts])
+
+    def _predict_batch(self, images: Sequence[Pixels]) -> Prediction:
+        if self._inputs is None:
+            self._inputs = Inputs(self.contract, self.batch, is_pinned=self._stream is not None)
+        try:
+            return self.answer(self._inputs.fill(images, self.preprocess, is_fast=self.is_fast))
+        except Exception as error:
+            if not _is_no_memory(error):
+                raise ModelError(f"the module of {self.digest[:12]} failed: {error}") from error
+            if len(images) == 1:
+                raise NoMemoryError(f"no memory on {self.device} for one image: {error}") from error
+        half = len(images) // 2
+        return join_predictions([self._predict_batch(part) for part in (images[:half], images[half:])])
+
+    def _not_finite(self) -> ModelError:
+        return ModelError(f"an answer of the model {self.digest[:12]} is not finite")
 
 
-def _to_tensor(image: Pixels) -> Tensor:
-    """Return (C, H, W) uint8 for an image (H, W) or (H, W, C)."""
-    writable = image if image.flags.writeable else image.copy()  # torch warns of memory that it might write to
-    pixels = torch.from_numpy(writable)
-    return pixels.unsqueeze(0) if image.ndim == 2 else pixels.permute(2, 0, 1)
+def _is_no_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(words in text for words in _NO_MEMORY)

@@ -1,79 +1,74 @@
 """The process: a port that answers at once, a model that loads meanwhile, an end that loses no answer.
 
-Exit codes: 0 stopped by SIGTERM or SIGINT; 1 the model could not be loaded, the log says why; 2 wrong
-arguments; 3 the bundle was refused (incomplete, altered, wrong golden answers); 4 the port cannot be had.
+With one worker this process is the worker; with several it looks after them. Exit codes: 0 stopped by SIGTERM or
+SIGINT; 1 the model could not be loaded, the log says why; 2 wrong arguments; 3 the bundle was refused (incomplete,
+altered, wrong golden answers); 4 the port cannot be had.
 """
 
+import dataclasses
 import logging
-import signal
-import socket
-from types import FrameType
+from collections.abc import Sequence
+from functools import partial
 
-import uvicorn
-
-from serving.app import create_app
-from serving.service import Service, State
+from serving import exit_codes
+from serving.board import Board
+from serving.cores import count_cores, divide_cores
+from serving.listeners import Address
 from serving.settings import ServerSettings
 
 logger = logging.getLogger(__name__)
 
-EXIT_NO_MODEL = 1
-EXIT_BUNDLE_REFUSED = 3
-EXIT_NO_PORT = 4
-
-_KEEP_ALIVE_S = 75  # idle connections live longer here than at a router, which would send into a closing one
-_BACKLOG = 2048
-
 
 def serve(settings: ServerSettings) -> int:
     """Serve until a signal comes or loading fails, and return the exit code. For a process's main thread."""
-    service = Service(settings)
-    server = _Server(service)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, server.handle_exit)  # uvicorn does so too, but only once it runs
-    try:
-        listener = socket.create_server((settings.host, settings.port), backlog=_BACKLOG)
-    except OSError as error:
-        where = f"{settings.host}:{settings.port}"
-        logger.error("cannot listen on %s: %s; choose another --port", where, error.strerror)  # noqa: TRY400
-        return EXIT_NO_PORT
-    logger.info("listening", extra={"host": settings.host, "port": listener.getsockname()[1]})
-    server.run(sockets=[listener])
-    if service.state is State.FAILED:
-        return EXIT_BUNDLE_REFUSED if service.is_bundle_refused else EXIT_NO_MODEL
-    logger.info("stopped")
-    return 0
+    workers, threads = divide_cores(
+        count_cores(), workers=settings.workers, threads=settings.threads, device=settings.device
+    )
+    settings = dataclasses.replace(settings, workers=workers, threads=threads)
+    code = _serve_alone(settings) if workers == 1 else _serve_with_workers(settings)
+    if code == 0:
+        logger.info("stopped")
+    return code
 
 
-class _Server(uvicorn.Server):
-    """Uvicorn that drains first: unready at once, closed when nothing is in flight, and exit code 0.
+def _serve_alone(settings: ServerSettings) -> int:
+    from serving.worker import Worker  # noqa: PLC0415 - a supervisor needs no HTTP
 
-    The port stays open while requests are in flight: probes read "not ready" there, and what a router
-    still sends is answered rather than refused.
-    """
+    worker = Worker(settings, Board(1).slots[0])
+    addresses = _bind(settings)
+    if not addresses:
+        return exit_codes.NO_PORT
+    listeners = [address.take() for address in addresses]
+    for address in addresses:
+        address.close()
+    _tell(settings, addresses)
+    return worker.serve_on(listeners)
 
-    def __init__(self, service: Service) -> None:
-        config = uvicorn.Config(
-            create_app(service),
-            http="httptools",
-            lifespan="on",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=_KEEP_ALIVE_S,
-            timeout_graceful_shutdown=1,  # second; the time to drain is over by then
-        )
-        super().__init__(config)
-        self._service = service
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Begin to drain; at a second signal, stop."""
-        if self._service.state is State.DRAINING:
-            self.should_exit = True
-        else:
-            self._service.start_draining()
+def _serve_with_workers(settings: ServerSettings) -> int:
+    from serving.supervisor import Supervisor  # noqa: PLC0415 - a lone worker needs none
 
-    async def on_tick(self, counter: int) -> bool:
-        """Look, ten times a second, whether the process should end."""
-        self.should_exit = self.should_exit or self._service.is_finished
-        return await super().on_tick(counter)
+    addresses = _bind(settings)
+    if not addresses:
+        return exit_codes.NO_PORT
+    return Supervisor(settings, addresses).run(partial(_tell, settings, addresses))
+
+
+def _bind(settings: ServerSettings) -> Sequence[Address]:
+    """Return the main address and, if it is set, the admin one; nothing if one of them cannot be had."""
+    addresses = []
+    for option, port in {"--port": settings.port, "--admin-port": settings.admin_port}.items():
+        if option == "--admin-port" and not port:
+            continue
+        try:
+            addresses.append(Address(settings.host, port, is_shared=settings.workers > 1))
+        except OSError as error:
+            where = f"{settings.host}:{port}"
+            logger.error("cannot listen on %s: %s; choose another %s", where, error.strerror, option)  # noqa: TRY400
+            return ()
+    return addresses
+
+
+def _tell(settings: ServerSettings, addresses: Sequence[Address]) -> None:
+    ports = dict(zip(("port", "admin_port"), (address.port for address in addresses), strict=False))
+    logger.info("listening", extra={"host": settings.host, **ports, "workers": settings.workers})

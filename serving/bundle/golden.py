@@ -68,30 +68,55 @@ def check_listed(folder: Path, contract: Contract) -> None:
         raise BundleError(f"the contract of {folder} does not list {missing[0]} as served: make the bundle anew")
 
 
-def check_golden(folder: Path, answer: Callable[[list[Pixels]], npt.NDArray[np.float32]], tolerance: float) -> None:
-    """Ask the golden questions of the bundle `folder` and compare the answers.
+@dataclass(frozen=True)
+class GoldenSet:
+    """The golden inputs, decoded, with the answers (N, K) that they must get."""
 
-    `answer` returns the probabilities (N, K) of N images.
+    files: tuple[str, ...]
+    images: tuple[Pixels, ...]
+    expected: npt.NDArray[np.float64]
+
+    def check(self, found: npt.NDArray[np.float32], tolerance: float) -> None:
+        """Compare answers (N, K) with the golden ones.
+
+        Raises:
+            BundleError: a probability differs by more than `tolerance` or is not finite; it names the worst file.
+        """
+        if found.shape != self.expected.shape:
+            raise BundleError(
+                f"the golden answers have shape {self.expected.shape}, the model answers with {found.shape}"
+            )
+        differences = np.abs(found.astype(np.float64) - self.expected).max(axis=1)  # (N,); NaN where either side is
+        differences = np.where(np.isfinite(differences), differences, np.inf)
+        worst = int(differences.argmax())
+        if differences[worst] > tolerance:
+            count = int((differences > tolerance).sum())
+            raise BundleError(
+                f"{count} of {len(self.files)} golden answers are wrong; the worst is {GOLDEN}/{self.files[worst]}: "
+                f"a probability differs by {differences[worst]:.6g}, the tolerance is {tolerance:.6g}"
+            )
+
+
+def read_golden(folder: Path) -> GoldenSet:
+    """Read the golden inputs and answers of the bundle `folder`.
 
     Raises:
-        BundleError: no golden answers, an unreadable input, or an answer that differs by more than
-            `tolerance` in any probability or is not finite; it names the worst file and the difference.
+        BundleError: no golden answers, or an input that cannot be read.
     """
     entries = _read_index(folder)
-    images = [_read(folder / GOLDEN / entry.file, entry.kind) for entry in entries]
+    images = tuple(_read(folder / GOLDEN / entry.file, entry.kind) for entry in entries)
     expected = np.array([entry.probabilities for entry in entries], dtype=np.float64)
-    found = np.asarray(answer(images), dtype=np.float64)
-    if found.shape != expected.shape:
-        raise BundleError(f"the golden answers have shape {expected.shape}, the model answers with {found.shape}")
-    differences = np.abs(found - expected).max(axis=1)  # (N,); NaN where either side is
-    differences = np.where(np.isfinite(differences), differences, np.inf)
-    worst = int(differences.argmax())
-    if differences[worst] > tolerance:
-        count = int((differences > tolerance).sum())
-        raise BundleError(
-            f"{count} of {len(entries)} golden answers are wrong; the worst is {GOLDEN}/{entries[worst].file}: "
-            f"a probability differs by {differences[worst]:.6g}, the tolerance is {tolerance:.6g}"
-        )
+    return GoldenSet(tuple(entry.file for entry in entries), images, expected)
+
+
+def check_golden(folder: Path, answer: Callable[[list[Pixels]], npt.NDArray[np.float32]], tolerance: float) -> None:
+    """Ask the golden questions of the bundle `folder` and compare; `answer` returns (N, K) for N images.
+
+    Raises:
+        BundleError: no golden answers, an unreadable input, or an answer that differs too much or is not finite.
+    """
+    golden = read_golden(folder)
+    golden.check(np.asarray(answer(list(golden.images)), dtype=np.float32), tolerance)
 
 
 def _read_index(folder: Path) -> list[GoldenAnswer]:

@@ -10,15 +10,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from serving.records import COLUMNS, STATISTICS
+from tasks.data.record_schema import make_schema
 
 MAX_ROWS = 5_000  # a two-sample test on more rows finds differences that matter to no one
-_ARROW_TYPES = {
-    "timestamp[us, tz=UTC]": pa.timestamp("us", tz="UTC"),
-    "string": pa.string(),
-    "int32": pa.int32(),
-    "float32": pa.float32(),
-    "list<float32>": pa.list_(pa.float32()),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +38,7 @@ def write_reference(
     values = {
         "time": [None] * len(predictions.ids),
         "request_id": predictions.ids.tolist(),
+        "index": [None] * len(predictions.ids),
         "model_version": [None] * len(predictions.ids),
         "predicted_class": names[predictions.probabilities.argmax(axis=1)].tolist(),
         "label": predictions.labels.tolist(),
@@ -51,6 +46,6 @@ def write_reference(
         "embedding": list(predictions.embeddings),
         **{name: statistics[name] for name in STATISTICS.names or ()},
     }
-    fields = [pa.field(column.name, _ARROW_TYPES[column.type], column.is_nullable) for column in COLUMNS]
-    arrays = [pa.array(values[field.name], field.type) for field in fields]
-    pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), path, compression="zstd")
+    schema = make_schema(COLUMNS)
+    arrays = [pa.array(values[field.name], field.type) for field in schema]
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), path, compression="zstd")

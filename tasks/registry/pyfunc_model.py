@@ -18,9 +18,9 @@ class BundleModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined, misc
 
     def load_context(self, context: Any) -> None:
         """Load and check the bundle: files, then golden answers."""
-        from serving.model import Model  # noqa: PLC0415  found in the logged code, which is there only now
+        from serving.load_model import load_model  # noqa: PLC0415  found in the logged code, which is there only now
 
-        self.model = Model.load(Path(context.artifacts["bundle"]), threads=1)
+        self.model = load_model(Path(context.artifacts["bundle"]), threads=1)
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> pd.DataFrame:  # noqa: ARG002
         """Classify images.

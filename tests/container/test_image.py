@@ -1,119 +1,83 @@
-"""The serving image, built and run by a real Docker engine with everything taken away that a server can do without.
+"""What the images hold: what a server needs and nothing that builds, tests or installs; the model on top of it."""
 
-Needs an engine, and in CONTAINER_TEST_BASE_IMAGE the name of an image with python3 of the version that runs
-the tests; make_base_image.sh makes one. Takes some minutes.
-"""
-
-import os
-import time
-from collections.abc import Iterator
+import json
+import re
+from importlib import metadata
 from pathlib import Path
 
 import docker
-import httpx
 import pytest
-from docker.errors import DockerException
-from docker.models.containers import Container
+from packaging.requirements import Requirement
 
-from tests.bundles import make_images, make_tiny_bundle
-from tests.container.packages import collect_packages, python_version
-from tests.serving.files import encode
+from tests.container.shell import DockerShell
+from tests.docs.pages import ROOT, Block, page
 
-ROOT = Path(__file__).parents[2]
-BASE_IMAGE = os.environ.get("CONTAINER_TEST_BASE_IMAGE", "")
-TAG = "evergreen-serving-test"
-DEADLINE_S = 120  # for a health check that comes every 5 seconds on a slow machine
-
-
-@pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    if not BASE_IMAGE:
-        pytest.skip("CONTAINER_TEST_BASE_IMAGE names no base image; tests/container/make_base_image.sh makes one")
-    try:
-        client = docker.from_env(timeout=1800)
-        client.ping()
-    except DockerException as error:
-        pytest.skip(f"no Docker engine answers: {error}")
-    with_base = any(BASE_IMAGE in tag for image in client.images.list() for tag in image.tags)
-    if not with_base:
-        pytest.skip(f"the engine has no image {BASE_IMAGE}")
-    version = client.containers.run(BASE_IMAGE, ["python3", "--version"], remove=True).decode()
-    if f" {python_version()}." not in version:
-        pytest.skip(f"{BASE_IMAGE} has {version.strip()}, the packages at hand are for {python_version()}")
-    yield client
-    client.close()
+HOLDINGS = Path(__file__).with_name("holdings.py")
+PARTS = {  # by folder
+    "torch": ("torch", "torchgen", "functorch"),
+    "numpy": ("numpy", "numpy.libs"),
+    "pillow": ("PIL", "pillow.libs"),
+}
 
 
 @pytest.fixture(scope="module")
-def image(engine: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> str:
-    context = make_context(tmp_path_factory.mktemp("context"))
-    arguments = {"BASE_IMAGE": BASE_IMAGE, "MODEL_NAME": "tiny", "MODEL_VERSION": "7"}
-    engine.images.build(path=str(context), tag=TAG, buildargs=arguments, rm=True, forcerm=True)
-    return TAG
+def holdings(engine: docker.DockerClient, server_image: str) -> dict:
+    command = ["python3", "-c", HOLDINGS.read_text()]
+    return json.loads(engine.containers.run(server_image, command, remove=True, user="0", network_mode="none"))
 
 
-@pytest.fixture(scope="module")
-def container(engine: docker.DockerClient, image: str) -> Iterator[Container]:
-    running = engine.containers.run(
-        image, detach=True, read_only=True, cap_drop=["ALL"], security_opt=["no-new-privileges"], mem_limit="1g",
-        ports={"8080/tcp": ("127.0.0.1", None)},
-    )  # fmt: skip
-    yield running
-    running.remove(force=True)
+def layers(engine: docker.DockerClient, image: str) -> list[str]:
+    return engine.images.get(image).attrs["RootFS"]["Layers"]
 
 
-def make_context(folder: Path) -> Path:
-    """Put together what the Dockerfile takes: hard links where the disk is the same, for torch is large."""
-    (folder / "Dockerfile").write_bytes((ROOT / "Dockerfile").read_bytes())
-    (folder / ".dockerignore").write_bytes((ROOT / ".dockerignore").read_bytes())
-    sources = {
-        str(path.relative_to(ROOT)): path for path in [*ROOT.glob("serving/**/*.py"), *ROOT.glob("locks/*.lock")]
-    }
-    packages = collect_packages(ROOT / "locks/serving-cpu.lock")
-    assert any(path.startswith("torch/") for path in packages)
-    sources |= {f"build/packages/{path}": source for path, source in packages.items()}
-    for path, source in sources.items():
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            target.hardlink_to(source)
-        except OSError:
-            target.write_bytes(source.read_bytes())
-    make_tiny_bundle(folder / "build/bundle")
-    return folder
+def test_it_holds_the_packages_of_its_lock_and_no_others(holdings):
+    requirements = [Requirement(line) for line in (ROOT / "locks/serving-cpu.lock").read_text().splitlines()]
+    locked = {each.name for each in requirements if each.marker is None or each.marker.evaluate()}
+    assert {name.replace("_", "-") for name in holdings["packages"]} == locked
+    assert "torch" in locked
 
 
-def wait_for_health(container: Container) -> str:
-    """Return the health check's verdict once it has one, or the log if the container ended."""
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        container.reload()
-        health = container.attrs["State"]["Health"]["Status"]
-        if health != "starting" or container.status != "running":
-            return health if container.status == "running" else container.logs().decode()
-        time.sleep(0.5)  # the engine has no event to wait for that could not have passed already
-    return f"still starting after {DEADLINE_S} s: {container.logs().decode()}"
+def test_it_holds_nothing_that_builds_installs_or_tests(holdings):
+    assert holdings["programs"] == []
+    assert holdings["folders"] == []
 
 
-def test_a_container_with_nothing_to_spare_answers_and_ends_well(container: Container):
-    assert wait_for_health(container) == "healthy"
-    port = container.attrs["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostPort"]
-    image = encode(make_images(1, seed=3)[0], "PNG")
-    response = httpx.post(
-        f"http://127.0.0.1:{port}/predict", content=image, headers={"content-type": "image/png"}, timeout=30
+def test_the_model_lies_on_the_servers_layers(engine, server_image, model_image):
+    below, all_layers = layers(engine, server_image), layers(engine, model_image)
+    assert all_layers[: len(below)] == below
+    added = [entry["Size"] for entry in engine.images.get(model_image).history() if "in /bundle" in entry["CreatedBy"]]
+    assert len(added) == len(all_layers) - len(below) == 2
+    assert 0 < sum(added) < 1_000_000
+
+
+def test_the_code_lies_on_the_packages(engine, server_image):
+    copies = [entry["CreatedBy"] for entry in engine.images.get(server_image).history()]
+    order = [next(i for i, copy in enumerate(copies) if f" in {path}" in copy) for path in ("/app", "/packages")]
+    assert order == sorted(order), "the history begins with the newest layer"
+
+
+def test_the_gpu_variant_differs_in_its_settings(engine, shell: DockerShell, server_image):
+    image = f"{server_image}:gpu"
+    shell.type(Block("this test", 0, "sh", f"docker build --tag {image} --target server-gpu ."))
+    assert layers(engine, image) == layers(engine, server_image)
+    added, own = (set(engine.images.get(each).attrs["Config"]["Env"]) for each in (image, server_image))
+    assert added - own >= {"SERVING_DEVICE=cuda", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"}
+
+
+def test_the_page_names_the_sizes(holdings):
+    rows = re.findall(r"^\| (\w[\w ]*?) \| ([\d.]+) MB \|", page("docs/serving.md").text, re.MULTILINE)
+    shown = {name: float(size) for name, size in rows}
+    sizes = holdings["bytes"]
+    parts = {name: sum(sizes[folder] for folder in folders) for name, folders in PARTS.items()}
+    found = {**parts, "other packages": sum(sizes.values()) - sum(parts.values()), "code": holdings["code_bytes"]}
+    print({name: f"{size / 1e6:.1f} MB" for name, size in found.items()})
+    assert {name: shown.get(name) for name in found} == pytest.approx(
+        {name: size / 1e6 for name, size in found.items()}, rel=0.1, abs=0.2
     )
-    assert response.status_code == 200
-    assert (response.json()["model"], response.headers["x-evergreen-version"]) == ("tiny", "7")
-
-    assert container.exec_run(["id", "-u"]).output.strip() == b"10001"
-    assert container.exec_run(["touch", "/app/new"]).exit_code != 0
-    assert container.exec_run(["ls", "/bundle/reference.parquet"]).exit_code != 0
-
-    container.stop(timeout=20)
-    assert container.wait()["StatusCode"] == 0
 
 
-def test_the_model_is_the_last_layer(engine: docker.DockerClient, image: str):
-    copies = [layer["CreatedBy"] for layer in engine.images.get(image).history() if "COPY" in layer["CreatedBy"]]
-    order = [next(i for i, copy in enumerate(copies) if part in copy) for part in ("/bundle", "/app", "/packages")]
-    assert order == [0, 1, 2], "the history begins with the newest layer"
+def test_packages_and_code_are_smaller_than_torch_as_it_is_installed(engine, shell, server_image):
+    own = sum(Path(str(file.locate())).stat().st_size for file in metadata.files("torch"))
+    base, whole = (engine.images.get(image).attrs["Size"] for image in (shell.base_image, server_image))
+    print(f"image {whole / 1e6:.0f} MB, of that base {base / 1e6:.0f} MB; torch as installed {own / 1e6:.0f} MB")
+    assert whole - base < own

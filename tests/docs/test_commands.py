@@ -27,7 +27,8 @@ def check_files(words: list[str]) -> None:
 
 
 def check_docker(words: list[str]) -> None:
-    known = set(re.findall(r"^ARG (\w+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    file = words[words.index("--file") + 1] if "--file" in words else "Dockerfile"
+    known = set(re.findall(r"^ARG (\w+)", (ROOT / file).read_text(), re.MULTILINE))
     given = {value.partition("=")[0] for option, value in pairwise(words) if option == "--build-arg"}
     assert given <= known
 

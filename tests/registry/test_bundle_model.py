@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from serving.bundle.contract import CONTRACT, bundle_digest, read_contract, verify_files
-from serving.model import Model
+from serving.load_model import load_model
 from tasks.errors import RegistryError
 from tasks.registry.bundle_cache import download
 from tasks.registry.bundle_model import log_bundle
@@ -95,7 +95,7 @@ mlflow.set_tracking_uri(sys.argv[1])
 sys.addaudithook(refuse)
 model = mlflow.pyfunc.load_model(sys.argv[2])
 table = model.predict(images)
-import serving.model
+import serving.load_model
 print(json.dumps({"columns": list(table.columns), "rows": table.values.tolist(), "code": serving.model.__file__}))
 """
 
@@ -115,7 +115,7 @@ def test_mlflow_alone_loads_the_champion_and_unpickles_nothing(registry, registe
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    served = Model.load(bundle, threads=1)
+    served = load_model(bundle, threads=1)
     expected = served.predict(list(images)).probabilities
     classes = served.contract.classes
     assert answer["columns"] == ["label", "probability", *(f"probability_{name}" for name in classes)]
@@ -136,7 +136,7 @@ def test_mlflow_alone_loads_the_champion_and_unpickles_nothing(registry, registe
 )
 def test_it_takes_what_people_have(logged, plain_mlflow, bundle, images):
     table = plain_mlflow.pyfunc.load_model(logged[1]).predict(images)
-    expected = Model.load(bundle, threads=1).predict(list(images)).probabilities
+    expected = load_model(bundle, threads=1).predict(list(images)).probabilities
     np.testing.assert_allclose(table.filter(like="probability_").to_numpy(), expected, atol=1e-6)
 
 

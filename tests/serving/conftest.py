@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -10,9 +10,13 @@ import pytest
 from starlette.applications import Starlette
 
 from serving.app import create_app
+from serving.batcher import Batcher
+from serving.recorder import Recorder
 from serving.service import Service
 from serving.settings import ServerSettings
 from tests.bundles import make_tiny_bundle
+from tests.serving import stage
+from tests.serving.recording import Meter, make_recorder
 
 CLASSES = tuple(f"class {number}" for number in range(7))
 
@@ -68,3 +72,43 @@ def start_client(settings: ServerSettings) -> Client:
     service = Service(settings)
     asyncio.run(service.load())
     return Client(create_app(service))
+
+
+@pytest.fixture
+def log_folder(tmp_path: Path) -> Path:
+    """Where a prediction log will be."""
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def recorders(log_folder: Path) -> Iterator[Callable[..., Recorder]]:
+    """Make recorders in one folder; they are closed when the test is over, even a failed one."""
+    made = []
+
+    def make(meter: Meter | None = None, **plan) -> Recorder:
+        made.append(make_recorder(log_folder, meter, **plan))
+        return made[-1]
+
+    yield make
+    for recorder in made:
+        recorder.close()
+
+
+@pytest.fixture
+def model():
+    return stage.Echo()
+
+
+@pytest.fixture
+def meter():
+    return stage.Meter()
+
+
+@pytest.fixture
+def executor():
+    return stage.Patient()
+
+
+@pytest.fixture
+def batcher(model, executor, meter):
+    return Batcher(model.predict_each, executor, limit=stage.LIMIT, meter=meter)

@@ -167,32 +167,36 @@ def test_small_files_with_many_pixels_are_refused_together(make_client):
     assert response.json()["error"] == "the images have 2352 pixels together, the limit is 2000"
 
 
-def test_more_requests_than_the_limit_are_refused_at_once(make_client):
-    client = make_client(max_in_flight=3)
-    client.service.in_flight = 3
-    response = client.post("/predict", content=encode(IMAGE, "PNG"), headers=PNG)
-    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
-    assert response.json()["error"] == "3 requests are in flight, the limit; try again or elsewhere"
-    assert client.get("/v2/health/live").status_code == 200
-    client.service.in_flight = 2
-    assert client.post("/predict", content=encode(IMAGE, "PNG"), headers=PNG).status_code == 200
+INTERNAL = "internal error; the server's log has it as req-9"
+OF_THE_MODEL = "the model failed on this request; the server's log has it as req-9"
 
 
 @pytest.mark.parametrize("path", ["/predict", "/v2/models/fashion/infer"])
-def test_an_inner_failure_shows_nothing_of_the_inside(make_client, monkeypatch, caplog, path):
+@pytest.mark.parametrize(
+    "failure",
+    [
+        (lambda service: service.model, "answer", OF_THE_MODEL),
+        (lambda service: service._batcher, "_predict_each", OF_THE_MODEL),
+        (lambda service: service, "predict", INTERNAL),
+    ],
+    ids=["module", "model", "anywhere else"],
+)
+def test_an_inner_failure_shows_nothing_of_the_inside(make_client, monkeypatch, caplog, path, failure):
     client = make_client()
+    place, name, message = failure
 
     def fail(*_, **__):
         raise RuntimeError("secret path /root/model.pt")
 
-    monkeypatch.setattr(client.service.model, "predict", fail)
+    monkeypatch.setattr(place(client.service), name, fail)
     body = {
         "images": [IMAGE.tolist()],
         "inputs": [{"name": "image", "datatype": "UINT8", "shape": [1, 1, 1], "data": [0]}],
     }
     response = client.post(path, json=body, headers={"x-request-id": "req-9"})
     assert response.status_code == 500
-    assert response.json() == {"error": "internal error; the server's log has it as req-9", "request_id": "req-9"}
+    assert response.json() == {"error": message, "request_id": "req-9"}
     assert response.headers["x-request-id"] == "req-9"
-    assert "secret path" in caplog.text
+    (record,) = [record for record in caplog.records if "secret path" in caplog.handler.format(record)]
+    assert (record.levelname, record.request_id) == ("ERROR", "req-9")
     assert client.service.in_flight == 0

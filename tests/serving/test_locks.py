@@ -1,27 +1,20 @@
-"""The server runs with the versions that the pipeline was tested with."""
+"""What stays outside the server's locks; tests/architecture holds them to the pipeline's."""
 
+from itertools import pairwise
 from pathlib import Path
 
-import pytest
+from tests.docs.pages import page
 
 LOCKS = Path(__file__).parents[2] / "locks"
-GPU_ONLY = ("nvidia-", "cuda-", "triton==")
 
 
-def lines(name: str) -> set[str]:
-    return set((LOCKS / name).read_text().splitlines())
+def packages(name: str) -> set[str]:
+    return {line.split("==")[0] for line in (LOCKS / name).read_text().splitlines()}
 
 
-@pytest.mark.parametrize("kind", ["cpu", "gpu"])
-def test_a_serving_lock_is_part_of_the_pipelines(kind):
-    serving = lines(f"serving-{kind}.lock")
-    assert {"torch", "numpy", "pillow", "starlette", "uvicorn", "httptools"} <= {
-        line.split("==")[0] for line in serving
-    }
-    assert serving <= lines(f"{kind}.lock")
-
-
-def test_the_cpu_lock_is_the_gpu_lock_without_the_gpu():
-    assert lines("serving-cpu.lock") == {
-        line for line in lines("serving-gpu.lock") if not line.startswith(GPU_ONLY)
-    }  # fmt: skip
+def test_what_torch_needs_to_compile_alone_stays_outside():
+    commands = [words for block in page("docs/serving.md").blocks if block.is_commands for words in block.commands]
+    (command,) = (words for words in commands if words[:3] == ["uv", "pip", "compile"])
+    outside = {after for word, after in pairwise(command) if word == "--no-emit-package"}
+    assert {"sympy", "setuptools", "triton"} <= outside <= packages("gpu.lock")
+    assert not outside & packages("serving-gpu.lock")

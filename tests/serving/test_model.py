@@ -1,90 +1,37 @@
-import dataclasses
-import json
-import re
-import shutil
+"""What a loaded model answers: batched as alone, fast as slow, each request for itself."""
+
 import threading
-import warnings
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-import serving.model
-from serving.bundle.contract import (
-    MODULE,
-    BundleError,
-    bundle_digest,
-    describe_file,
-    read_contract,
-    verify_files,
-    write_contract,
-)
-from serving.bundle.module import script_module
-from serving.model import Model, ModelError
-from tests.bundles import EMBEDDING_SIZE, make_images, make_tiny_bundle
+from serving.bundle.contract import bundle_digest, read_contract
+from serving.bundle.golden import read_golden
+from serving.bundle.module import optimise_module, script_module
+from serving.load_model import load_model
+from serving.model import Model
+from serving.prediction import ModelError, NoMemoryError
+from tests.bundles import EMBEDDING_SIZE, TOLERANCE, make_images, make_tiny_bundle
 from tests.serving.files import random_image
-
-WRONG = [1.0, 0, 0, 0, 0, 0, 0]
-NAN = [float("nan")] * 7
-
-
-@pytest.fixture
-def folder(tiny_bundle, tmp_path):
-    """A copy of the bundle, to be damaged."""
-    return shutil.copytree(tiny_bundle, tmp_path / "bundle")
+from tests.serving.modules import NAN, Answering, Convolutional, Fussy
 
 
 @pytest.fixture(scope="module")
 def model(tiny_bundle) -> Model:
-    return Model.load(tiny_bundle, threads=1, max_batch=4)
+    return load_model(tiny_bundle, threads=1, max_batch=4)
 
 
-def sign_again(folder, **changes):
-    """Write the contract anew for the files as they are, so that only what they hold can be refused."""
-    contract = read_contract(folder)
-    files = tuple(describe_file(folder, file.path, is_served=file.is_served) for file in contract.files)
-    write_contract(folder, dataclasses.replace(contract, files=files, **changes))
+def model_of(module, bundle, batch=4) -> Model:
+    """A model of any module, with a bundle's contract."""
+    return Model(module, read_contract(bundle), "d" * 64, read_golden(bundle), device="cpu", batch=batch)
 
 
-def replace_module(folder, module: nn.Module):
-    script_module(module.eval()).save(str(folder / MODULE))
-    sign_again(folder)
-
-
-def replace_file(folder, data: bytes):
-    (folder / MODULE).write_bytes(data)
-    sign_again(folder)
-
-
-class WithoutPreprocess(nn.Module):
-    def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        return batch
-
-
-class Answering(nn.Module):
-    """Answers every image alike."""
-
-    def __init__(self, probabilities: list[float]) -> None:
-        super().__init__()
-        self.register_buffer("probabilities", torch.tensor(probabilities))
-
-    @torch.jit.export
-    def preprocess(self, image: torch.Tensor) -> torch.Tensor:
-        return image[:1, :28, :28]
-
-    def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.probabilities.expand(batch.size(0), -1), torch.zeros(batch.size(0), 8)
-
-
-class Failing(Answering):
-    """Fails at every image."""
-
-    def __init__(self) -> None:
-        super().__init__(WRONG)
-
-    def forward(self, batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.probabilities.view(3, 3), batch
+def marked(*values):
+    """Images (28, 28) that begin with a value each."""
+    images = np.zeros((len(values), 28, 28), dtype=np.uint8)
+    images[:, 0, 0] = values
+    return list(images)
 
 
 def test_it_answers_and_says_what_it_is(model, tiny_bundle):
@@ -94,6 +41,27 @@ def test_it_answers_and_says_what_it_is(model, tiny_bundle):
     assert {answer.probabilities.dtype, answer.embeddings.dtype} == {np.dtype(np.float32)}
     np.testing.assert_allclose(answer.probabilities.sum(axis=1), 1, atol=1e-5)
     assert model.digest == bundle_digest(tiny_bundle)
+
+
+@pytest.mark.parametrize("is_optimised", [True, False], ids=["optimised", "as it is"])
+def test_batched_answers_are_those_of_images_alone(tiny_bundle, is_optimised):
+    torch.manual_seed(0)
+    module = script_module(Convolutional().eval())
+    model = model_of(optimise_module(module) if is_optimised else module, tiny_bundle, batch=64)
+    images = [random_image(28, 28, channels=1, seed=number) // (1 + number % 4) for number in range(64)]
+    alone = [model.predict([image]) for image in images]
+    expected = np.concatenate([answer.probabilities for answer in alone])
+    neighbours = np.abs(np.diff(expected, axis=0)).max(axis=1)
+    assert neighbours.min() > 2 * TOLERANCE  # so that a mix-up would show
+    checked = 0
+    for size in [*range(1, 20), 31, 32, 33, 63, 64]:
+        answer = model.predict(images[-size:])
+        np.testing.assert_allclose(answer.probabilities, expected[-size:], atol=TOLERANCE)
+        np.testing.assert_allclose(
+            answer.embeddings, np.concatenate([one.embeddings for one in alone[-size:]]), atol=TOLERANCE
+        )
+        checked += 1
+    assert checked == 24
 
 
 def test_an_answer_depends_neither_on_its_batch_nor_on_its_thread(model):
@@ -114,91 +82,137 @@ def test_an_answer_depends_neither_on_its_batch_nor_on_its_thread(model):
         np.testing.assert_allclose(answer, alone[number:], atol=1e-6)
 
 
-def test_another_seed_is_another_model(tiny_bundle, model, tmp_path):
-    other = Model.load(make_tiny_bundle(tmp_path, seed=1, classes=model.contract.classes), threads=1)
-    images = make_images(3, seed=5)
-    assert np.abs(other.predict(images).probabilities - model.predict(images).probabilities).max() > 0.01
-    assert other.digest != model.digest
+def test_an_answer_stays_when_the_next_one_is_given(model):
+    images = make_images(2, seed=4)
+    answer = model.predict(images[:1])
+    before = answer.probabilities.copy()
+    model.predict(images[1:])
+    np.testing.assert_array_equal(answer.probabilities, before)
 
 
-def test_a_colour_model(tmp_path):
-    colour = Model.load(make_tiny_bundle(tmp_path, channels=3, size_px=16, classes=("a", "b")), threads=1)
-    assert colour.predict([random_image(16, 16), random_image(9, 9, channels=1)]).probabilities.shape == (2, 2)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_that_need_no_preparation_get_the_same_answers(tmp_path, channels):
+    model = load_model(make_tiny_bundle(tmp_path, channels=channels, size_px=16), threads=1, max_batch=8)
+    images = make_images(5, seed=3, size_px=16, channels=channels)
+    mixed = [images[0], random_image(9, 20), images[1], random_image(16, 16, channels=1), np.asfortranarray(images[2])]
+    model.is_fast = False
+    expected = [model.predict(group) for group in (images, mixed)]
+    model.is_fast = True
+    for group, wanted in zip((images, mixed), expected, strict=True):
+        found = model.predict(group)
+        np.testing.assert_array_equal(found.probabilities, wanted.probabilities)
+        np.testing.assert_array_equal(found.embeddings, wanted.embeddings)
 
 
-def test_a_module_that_cannot_be_optimised_is_served_as_it_is(tiny_bundle, model, monkeypatch, caplog):
-    monkeypatch.setattr(serving.model, "optimise_module", lambda _: script_module(Answering(WRONG)))
-    plain = Model.load(tiny_bundle, threads=1)
-    images = make_images(3, seed=5)
-    np.testing.assert_allclose(plain.predict(images).probabilities, model.predict(images).probabilities, atol=1e-6)
-    assert "serving the module as it is: optimised for inference, 8 of 8 golden answers are wrong" in caplog.text
+def test_images_of_the_networks_shape_are_not_prepared_again(model, monkeypatch):
+    images = make_images(3, seed=1)
+    expected = model.predict(images).probabilities
+    monkeypatch.setattr(model, "preprocess", lambda image: pytest.fail(f"an image {image.shape} was prepared"))
+    np.testing.assert_array_equal(model.predict(images).probabilities, expected)
+    with pytest.raises(pytest.fail.Exception, match=r"an image \(29, 28\) was prepared"):
+        model.predict([random_image(29, 28, channels=1)])
 
 
-def test_loading_warns_of_nothing(tiny_bundle):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        Model.load(tiny_bundle, threads=1)
+def test_a_batch_of_several_requests_is_split_among_them(model):
+    requests = [make_images(count, seed=count) for count in (1, 3, 2)]
+    answers = model.predict_each(requests)
+    assert len(answers) == 3
+    for images, answer in zip(requests, answers, strict=True):
+        np.testing.assert_allclose(answer.probabilities, model.predict(images).probabilities, atol=1e-6)
 
 
-def test_an_answer_that_is_not_finite_is_an_error(model, monkeypatch):
-    broken = script_module(Answering(NAN))
-    monkeypatch.setattr(model, "_module", broken)
-    with pytest.raises(ModelError, match=f"an answer of the model {model.digest[:12]} is not finite"):
+def first_pixels(answer) -> list[int]:
+    return answer.probabilities[:, 0].astype(int).tolist()
+
+
+def test_an_answer_that_is_not_finite_is_its_own_requests_error_alone(tiny_bundle):
+    model = model_of(script_module(Fussy()), tiny_bundle)
+    one, bad, other = model.predict_each([marked(1), marked(2, 255), marked(3, 4)])
+    assert [first_pixels(one), first_pixels(other)] == [[1], [3, 4]]
+    assert isinstance(bad, ModelError)
+    assert str(bad) == "an answer of the model dddddddddddd is not finite"
+
+
+def test_an_image_that_the_module_fails_on_is_its_own_requests_error_alone(tiny_bundle):
+    model = model_of(script_module(Fussy()), tiny_bundle)
+    one, bad, other = model.predict_each([marked(1), marked(254), marked(3)])
+    assert [first_pixels(one), first_pixels(other)] == [[1], [3]]
+    assert isinstance(bad, ModelError)
+    assert "the module of dddddddddddd failed: " in str(bad)
+    assert "254 is too much" in str(bad)
+
+
+def test_a_model_that_answers_nothing_finite_says_so(tiny_bundle):
+    model = model_of(script_module(Answering(NAN)), tiny_bundle)
+    with pytest.raises(ModelError, match="an answer of the model dddddddddddd is not finite"):
         model.predict(make_images(1, seed=1))
 
 
-def alter(path):
-    data = bytearray(path.read_bytes())
-    data[-1] ^= 1
-    path.write_bytes(bytes(data))
+class Cramped:
+    """A module that runs out of memory over more images than `most`; `text` is how its allocator says so."""
 
+    def __init__(self, most: int, error: Exception) -> None:
+        self.most = most
+        self.error = error
+        self.sizes: list[int] = []
 
-def edit_contract(folder, **changes):
-    values = json.loads((folder / "contract.json").read_text())
-    (folder / "contract.json").write_text(json.dumps({**values, **changes}))
+    def preprocess(self, image):
+        return image
 
-
-def leave_out(folder, path):
-    contract = read_contract(folder)
-    files = tuple(file for file in contract.files if file.path != path)
-    write_contract(folder, dataclasses.replace(contract, files=files))
+    def __call__(self, batch):
+        self.sizes.append(len(batch))
+        if len(batch) > self.most:
+            raise self.error
+        return batch[:, 0, 0, :7].float(), torch.zeros(len(batch), 8)
 
 
 @pytest.mark.parametrize(
-    ("damage", "sentence"),
+    "error",
     [
-        (shutil.rmtree, "is no bundle: it has no contract.json"),
-        (lambda folder: (folder / "contract.json").write_text("{"), "contract.json is not JSON: "),
-        (lambda folder: edit_contract(folder, format=2), "has format 2; this code reads 1"),
-        (lambda folder: edit_contract(folder, surprise=1), "fields that this code does not know: surprise"),
-        (lambda folder: (folder / MODULE).unlink(), "model.pt is missing: the contract names it"),
-        (lambda folder: alter(folder / MODULE), "model.pt was altered: SHA-256 "),
-        (lambda folder: alter(folder / "golden/001.png"), "001.png was altered: SHA-256 "),
-        (lambda folder: leave_out(folder, "golden/001.png"), "does not list golden/001.png as served"),
-        (lambda folder: sign_again(folder, classes=("a", "b")), "28), 7, 8); the contract says ((1, 28, 28), 2, 8)"),
-        (lambda folder: sign_again(folder, embedding_size=9), "28), 7, 8); the contract says ((1, 28, 28), 7, 9)"),
-        (lambda folder: sign_again(folder, size_px=20), "28), 7, 8); the contract says ((1, 20, 20), 7, 8)"),
-        (lambda folder: sign_again(folder, channels=3), "28), 7, 8); the contract says ((3, 28, 28), 7, 8)"),
-        (lambda folder: replace_module(folder, WithoutPreprocess()), "model.pt has no method preprocess(image)"),
-        (lambda folder: replace_module(folder, Answering(WRONG)), "8 of 8 golden answers are wrong"),
-        (lambda folder: replace_module(folder, Answering(NAN)), "model.pt cannot answer: an answer of the model"),
-        (lambda folder: replace_module(folder, Failing()), "model.pt cannot answer: "),
-        (lambda folder: replace_file(folder, b"pickle"), "model.pt is no TorchScript module for cpu: "),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("The following operation failed in the TorchScript interpreter: ... CUDA out of memory. Tried"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:98] . DefaultCPUAllocator: not enough memory: you tried"),
+        MemoryError(),
     ],
-    ids=[
-        "no bundle", "contract cut", "unknown format", "unknown key", "no module", "module altered",
-        "golden altered", "golden not listed", "other classes", "other embedding", "other size", "other channels",
-        "no preprocess", "wrong answers", "not a number", "fails", "no module format",
-    ],
-)  # fmt: skip
-def test_bundles_that_are_refused(folder, damage, sentence):
-    damage(folder)
-    with pytest.raises(BundleError, match=re.escape(sentence)):
-        Model.load(folder, threads=1)
+    ids=["CUDA", "CUDA in TorchScript", "Linux", "Windows", "Python"],
+)
+def test_out_of_memory_halves_the_batch(tiny_bundle, error):
+    module = Cramped(3, error)
+    model = model_of(module, tiny_bundle, batch=8)
+    model.is_fast = True
+    assert first_pixels(model.predict(marked(*range(8)))) == [*range(8)]
+    assert module.sizes == [8, 4, 2, 2, 4, 2, 2]
+    module.most = 0
+    with pytest.raises(NoMemoryError, match="no memory on cpu for one image: "):
+        model.predict(marked(1, 2))
+    one, other = model.predict_each([marked(1), marked(2)])
+    assert isinstance(one, NoMemoryError)
+    assert isinstance(other, NoMemoryError)
 
 
-def test_a_server_needs_only_what_is_served(folder):
-    (folder / "reference.parquet").unlink()
-    assert Model.load(folder, threads=1).digest == bundle_digest(folder)
-    with pytest.raises(BundleError, match=r"reference.parquet is missing"):
-        verify_files(folder, read_contract(folder), served_only=False)
+def test_a_real_allocator_that_has_not_the_memory_is_understood(tiny_bundle):
+    class Huge(Cramped):
+        def __call__(self, batch):
+            if len(batch) > 1:
+                torch.empty(2**60, dtype=torch.uint8)
+            return super().__call__(batch)
+
+    module = Huge(9, RuntimeError())
+    model = model_of(module, tiny_bundle)
+    model.is_fast = True
+    assert first_pixels(model.predict(marked(1, 2))) == [1, 2]
+    assert module.sizes == [1, 1]
+
+
+def test_preprocessing_that_changes_its_mind_about_the_shape_is_an_error(model, monkeypatch):
+    monkeypatch.setattr(model, "preprocess", lambda image: torch.zeros((1, 27, 28), dtype=torch.uint8))
+    with pytest.raises(ModelError, match=r"preprocess returns \(1, 27, 28\), expected \(1, 28, 28\)"):
+        model.predict([random_image(29, 28)])
+
+
+def test_another_seed_is_another_model(tiny_bundle, model, tmp_path):
+    other = load_model(make_tiny_bundle(tmp_path, seed=1, classes=model.contract.classes), threads=1)
+    images = make_images(3, seed=5)
+    assert np.abs(other.predict(images).probabilities - model.predict(images).probabilities).max() > 0.01
+    assert other.digest != model.digest

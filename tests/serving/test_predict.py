@@ -40,6 +40,8 @@ def test_every_format_gives_the_same_answer(client, image):
             {"content": image.tobytes(), "headers": {"x-image-shape": shape}},
             {"json": {"instances": [image.tolist()]}},
             {"json": {"images": [b64(png)]}},
+            {"files": {"file": ("shirt.png", png, "image/png")}},
+            {"files": [("anything", ("", png))]},
         )
     ]
     for answer in answers:
@@ -71,6 +73,52 @@ def test_many_images_are_answered_in_their_order(client, count, kind):
 def test_images_of_one_request_may_differ_in_size_and_kind(client):
     answers = predictions(client, json={"images": [IMAGE.tolist(), b64(encode(COLOUR, "PNG")), [[5] * 3] * 9]})
     assert len(answers) == 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 100])
+def test_files_of_one_form_are_answered_in_their_order(client, count):
+    images = [random_image(10 + number % 7, 20, seed=number) for number in range(count)]
+    files = [("file", (f"{number}.png", encode(image, "PNG"))) for number, image in enumerate(images)]
+    answers = predictions(client, files=files)
+    expected = client.service.model.predict(images).probabilities
+    assert [answer["class"] for answer in answers] == expected.argmax(axis=1).tolist()
+    np.testing.assert_allclose([answer["probability"] for answer in answers], expected.max(axis=1), atol=1e-6)
+
+
+def test_a_form_names_the_file_that_is_no_image(client):
+    files = [("file", ("a.png", encode(IMAGE, "PNG"))), ("file", ("b.png", b"text"))]
+    response = client.post("/predict", files=files)
+    assert response.status_code == 422
+    assert response.json()["error"] == "part 2, 'b.png': not a PNG or JPEG: starts with b'text'"
+
+
+def test_a_form_has_at_most_the_images_and_pixels_of_any_request(make_client):
+    client = make_client(max_images=3, max_pixels=3 * IMAGE.size - 1)
+    files = [("file", ("a.png", encode(IMAGE, "PNG")))]
+    assert client.post("/predict", files=files * 2).status_code == 200
+    refused = [client.post("/predict", files=files * count) for count in (3, 4)]
+    assert [(response.status_code, response.json()["error"]) for response in refused] == [
+        (413, "the images have 2352 pixels together, the limit is 2351"),
+        (413, "the request has 4 images, the limit is 3: send several requests"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "request_", [{"content": IMAGE.tobytes(), "headers": {"content-type": RAW, "x-image-shape": "28,28"}}]
+)
+def test_raw_pixels_are_read_without_a_thread(make_client, request_):
+    client = make_client()
+    client.service.read = None  # would be called, and fail
+    assert client.post("/predict", **request_).status_code == 200
+
+
+def test_decoded_images_count_against_the_bytes_in_flight(make_client):
+    large = encode(np.zeros((400, 400, 3), np.uint8), "PNG")
+    client = make_client(max_in_flight_bytes=400 * 400 * 3)
+    response = client.post("/predict", content=large)
+    assert len(large) < 10_000
+    assert response.status_code == 503
+    assert client.post("/predict", content=encode(IMAGE, "PNG")).status_code == 200
 
 
 def test_the_answer_says_what_answered(client):

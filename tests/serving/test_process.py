@@ -1,79 +1,31 @@
 """The server as a process: what it answers while it loads, under load, when it is told to stop, and how it ends."""
 
-import contextlib
 import json
-import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
 
-from serving.model import Model
+from serving.load_model import load_model
 from tests.bundles import make_images
 from tests.serving.files import encode
-
-DEADLINE_S = 60  # for anything that a slow machine does within seconds
-PNG = encode(make_images(1, seed=1)[0], "PNG")
-PNG_HEADERS = {"content-type": "image/png"}
-
-
-@dataclass(frozen=True)
-class Server:
-    """A running server and the lines that it logs."""
-
-    process: subprocess.Popen[str]
-    lines: "queue.Queue[dict]"
-    url: str
-
-    def stop(self) -> int:
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE_S)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", int(self.url.rpartition(":")[2])), timeout=DEADLINE_S)
-
-
-def wait_for(lines: "queue.Queue[dict]", message: str) -> dict:
-    """Return the log line that says `message`."""
-    seen = []
-    while not seen or not str(seen[-1]["message"]).startswith(message):
-        try:
-            seen.append(lines.get(timeout=DEADLINE_S))
-        except queue.Empty:
-            pytest.fail(f"the server never said {message!r}, but {seen}")
-    return seen[-1]
-
-
-@contextlib.contextmanager
-def run_server(bundle: Path, *arguments: str) -> Iterator[Server]:
-    """Run a server on a free port; it listens, and may not be ready yet."""
-    command = [sys.executable, "-m", "serving", "--bundle", str(bundle), "--port", "0"]
-    command += ["--model-name", "fashion", "--model-version", "12", *arguments]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
-    lines: queue.Queue[dict] = queue.Queue()
-
-    def read() -> None:
-        for line in process.stdout:
-            lines.put(json.loads(line))
-
-    reader = threading.Thread(target=read, daemon=True)
-    reader.start()
-    try:
-        yield Server(process, lines, f"http://127.0.0.1:{wait_for(lines, 'listening')['port']}")
-    finally:
-        process.kill()
-        process.wait(DEADLINE_S)
-        reader.join(DEADLINE_S)
-        process.stdout.close()
+from tests.serving.processes import (
+    DEADLINE_S,
+    PNG,
+    PNG_HEADERS,
+    Server,
+    begin_request,
+    in_flight,
+    run_server,
+    until,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -83,26 +35,9 @@ def server(tiny_bundle: Path) -> Iterator[Server]:
         yield running
 
 
-def begin_request(server: Server) -> tuple[socket.socket, Callable[[], httpx.Response]]:
-    """Send a request without the end of its body; the function returned sends that and reads the answer."""
-    connection = server.connect()
-    head = f"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-type: image/png\r\ncontent-length: {len(PNG)}\r\n\r\n"
-    connection.sendall(head.encode() + PNG[:100])
-
-    def finish() -> httpx.Response:
-        connection.sendall(PNG[100:])
-        received = b""
-        while part := connection.recv(65536):
-            received += part
-        head, _, body = received.partition(b"\r\n\r\n")
-        return httpx.Response(int(head.split()[1]), content=body)
-
-    return connection, finish
-
-
 def test_it_answers_as_the_model_does(server, tiny_bundle):
     images = make_images(40, seed=8)
-    expected = Model.load(tiny_bundle, threads=1).predict(images).probabilities
+    expected = load_model(tiny_bundle, threads=1).predict(images).probabilities
 
     def ask(image) -> dict:
         response = httpx.post(f"{server.url}/predict", content=encode(image, "PNG"), headers=PNG_HEADERS, timeout=60)
@@ -142,18 +77,6 @@ def test_told_to_stop_it_is_unready_at_once_and_answers_what_is_in_flight(tiny_b
         assert finish().status_code == 200
         assert server.process.wait(DEADLINE_S) == 0
         wait_for(server.lines, "stopped")
-
-
-def until(is_so: Callable[[], bool]) -> None:
-    """Ask again and again; the asking is the waiting."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not is_so():
-        assert time.monotonic() < deadline, "it never came to be"
-
-
-def in_flight(server: Server) -> float:
-    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
-    return float(next(line for line in lines if line.startswith("evergreen_requests_in_flight ")).split()[1])
 
 
 def test_a_request_that_never_ends_does_not_keep_it(tiny_bundle):

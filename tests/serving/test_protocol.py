@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,9 @@ def test_only_the_outputs_asked_for(client, asked):
 
 def test_the_id_comes_back_and_one_is_made_where_there_is_none(client):
     body = tensor(IMAGES.tolist(), (3, 28, 28))
-    assert client.post(INFER, json={**body, "id": "mine"}).json()["id"] == "mine"
+    for sent in ("mine", "", "\u00e9", "\ud800"):
+        content = json.dumps({**body, "id": sent})
+        assert client.post(INFER, content=content).json()["id"] == sent
     response = client.post(INFER, json=body)
     assert response.json()["id"] == response.headers["x-request-id"]
 
@@ -82,11 +86,11 @@ def test_metadata_says_what_is_taken_and_what_answers(client):
 @pytest.mark.parametrize(
     ("path", "answer"),
     [
-        ("/v2", {"name": "evergreen", "version": "2", "extensions": []}),
+        ("/v2", {"name": "evergreen", "version": "2", "extensions": ["binary_tensor_data", "classification"]}),
         ("/v2/health/live", {"live": True}),
         ("/v2/health/ready", {"ready": True, "state": "ready"}),
-        ("/v2/models/fashion/ready", {"ready": True, "state": "ready"}),
-        ("/v2/models/fashion/versions/12/ready", {"ready": True, "state": "ready"}),
+        ("/v2/models/fashion/ready", {"name": "fashion", "ready": True, "state": "ready"}),
+        ("/v2/models/fashion/versions/12/ready", {"name": "fashion", "ready": True, "state": "ready"}),
     ],
 )
 def test_health_and_server(client, path, answer):
@@ -94,6 +98,7 @@ def test_health_and_server(client, path, answer):
     assert (response.status_code, response.json()) == (200, answer)
 
 
+NAMES = 'expected {"name": ...} with one of probabilities, embedding, class, label'
 EXPECTED = 'expected one input "image", datatype UINT8, shape [N, H, W] or [N, H, W, C] with C 1 or 3'
 
 
@@ -116,19 +121,36 @@ EXPECTED = 'expected one input "image", datatype UINT8, shape [N, H, W] or [N, H
         (tensor([[[0, 0, 0, 0]]], (1, 2, 2)), "the data has shape [1, 1, 4]; the input's shape [1, 2, 2] needs 4"),
         (tensor([256], (1, 1, 1)), "input 'image': expected integers 0 to 255, got 256"),
         (tensor(["a"], (1, 1, 1)), "input 'image': expected integers 0 to 255, got 'a'"),
-        ({**tensor([0], (1, 1, 1)), "outputs": [{"name": "x"}]}, "unknown output 'x'; there are probabilities, embedd"),
+        ({**tensor([0], (1, 1, 1)), "outputs": [{"name": "x"}]}, "unknown output {'name': 'x'}; " + NAMES),
         (tensor([True], (1, 1, 1)), "input 'image': expected integers 0 to 255, got True"),
         (tensor("a" * 100_000, (1, 1, 1)), "input 'image': expected integers 0 to 255, got 'aaaaaaaaaaaa...aaaaa"),
         (tensor([0], (1, 10**4000, 10**4000)), "the input has shape [1, 1000000000"),
         (tensor([0], (1, 10**18, 1)), "the input has shape [1, 1000000000"),
-        ({**tensor([0], (1, 1, 1)), "outputs": [["class"]]}, "unknown output ['class']; there are probabilities"),
+        ({**tensor([0], (1, 1, 1)), "outputs": [["class"]]}, "unknown output ['class']; " + NAMES),
         ({**tensor([0], (1, 1, 1)), "outputs": "class"}, "outputs is 'class'; expected a list"),
+        ({**tensor([0], (1, 1, 1)), "outputs": ["class"]}, "unknown output 'class'; " + NAMES),
+        ({**tensor([0], (1, 1, 1)), "id": 7}, "the id is 7; expected a text"),
+        ({**tensor([0], (1, 1, 1)), "parameters": [1]}, "the parameters of the request are [1]; expected an object"),
+        (
+            {**tensor([0], (1, 1, 1)), "parameters": {"x": {}}},
+            "the parameter 'x' of the request is {}; expected a text",
+        ),
     ],
 )
 def test_refused_requests(client, body, sentence):
     response = client.post(INFER, json=body)
     assert response.status_code == 422
     assert sentence in response.json()["error"]
+
+
+def test_what_is_null_is_as_if_it_was_not_there(client):
+    body = {**tensor([0], (1, 1, 1)), "id": None, "parameters": None, "outputs": None}
+    assert len(outputs(client.post(INFER, json=body))) == 4
+
+
+def test_other_parameters_are_of_no_effect(client):
+    body = {**tensor([0], (1, 1, 1)), "parameters": {"priority": 1, "sequence_id": "a", "mine": True}}
+    assert len(outputs(client.post(INFER, json=body))) == 4
 
 
 def test_an_output_asked_for_again_and_again_is_one(client):
@@ -144,21 +166,31 @@ def test_more_images_than_the_limit_are_refused(make_client):
     assert response.json()["error"] == "the request has 4 images, the limit is 3: send several requests"
 
 
-@pytest.mark.parametrize(
-    "headers", [{"content-type": "application/octet-stream"}, {"inference-header-content-length": "20"}]
-)
-def test_binary_tensors_are_refused(client, headers):
-    response = client.post(INFER, content=b"{}", headers={"content-type": "application/json", **headers})
+@pytest.mark.parametrize("content_type", ["text/plain", "image/png", "multipart/form-data; boundary=x"])
+def test_other_content_types_are_refused(client, content_type):
+    response = client.post(INFER, content=b"{}", headers={"content-type": content_type})
     assert response.status_code == 415
-    assert "expected application/json without binary tensors" in response.json()["error"]
+    media_type = content_type.partition(";")[0]
+    assert response.json()["error"] == (
+        f"content type {media_type!r} is not read here; expected application/json, "
+        "or application/octet-stream with Inference-Header-Content-Length"
+    )
 
 
-@pytest.mark.parametrize("path", ["/v2/health/ready", "/v2/models/fashion/ready"])
-def test_not_ready_before_the_model_is(settings, path):
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "application/octet-stream", ""])
+def test_clients_that_send_json_by_other_names_are_answered(client, content_type):
+    content = json.dumps(tensor(IMAGES.tolist(), (3, 28, 28)))
+    assert len(outputs(client.post(INFER, content=content, headers={"content-type": content_type}))) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "name"), [("/v2/health/ready", {}), ("/v2/models/fashion/ready", {"name": "fashion"})]
+)
+def test_not_ready_before_the_model_is(settings, path, name):
     client = unloaded(settings)
     assert client.get("/v2/health/live").status_code == 200
     response = client.get(path)
-    assert (response.status_code, response.json()) == (503, {"ready": False, "state": "loading"})
+    assert (response.status_code, response.json()) == (503, {**name, "ready": False, "state": "loading"})
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/predict"), ("POST", INFER), ("GET", "/v2/models/fashion")])

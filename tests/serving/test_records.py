@@ -1,9 +1,11 @@
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from serving import records
 from serving.records import COLUMNS, STATISTICS, ImageStatistics, image_statistics, measure_images
 from tests.bundles import REFERENCE_ROWS
 
@@ -34,6 +36,40 @@ def test_an_image_has_the_same_statistics_alone_and_among_others(shape):
     assert measure_images(images).tolist() == alone
     assert len(set(alone)) == 50
     assert STATISTICS.names == tuple(field.name for field in dataclasses.fields(ImageStatistics))
+
+
+@pytest.mark.parametrize(
+    "shape", [(100, 30), (100, 30, 3), (101, 30), (33, 30), (3, 400), (400, 3), (1, 900), (900, 1)]
+)
+def test_an_image_measured_in_bands_has_the_same_statistics(monkeypatch, shape):
+    images = np.random.default_rng(0).integers(0, 255, (2, *shape), np.uint8)
+    images[0, 0], images[0, -1] = 0, 255
+    whole = measure_images(images)
+    monkeypatch.setattr(records, "_BAND_PIXELS", 890)
+    monkeypatch.setattr(records, "_laplacian", counted := Counted(records._laplacian))
+    banded = measure_images(images)
+    for name in STATISTICS.names:
+        np.testing.assert_allclose(banded[name], whole[name], rtol=2e-6)
+    assert counted.calls >= 2  # one for each image, and for each of its bands; else one for all
+
+
+class Counted:
+    def __init__(self, function) -> None:
+        self.function, self.calls = function, 0
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        return self.function(*arguments)
+
+
+def test_a_large_image_takes_no_more_memory_than_its_bands(monkeypatch):
+    image = np.full((3000, 3000, 3), 51, np.uint8)
+    tracemalloc.start()
+    measured = image_statistics(image)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 60_000_000  # bytes; at once it would be 144 million
+    assert dataclasses.astuple(measured) == pytest.approx((0.2, 0, 0, 3000, 3000), abs=1e-6)
 
 
 def test_a_reference_has_the_columns_of_a_record(tiny_bundle):

@@ -38,6 +38,7 @@ def serving_command(spec: ServerSpec) -> list[str]:
         *("--port", "0"),
         *("--model-name", spec.model_name),
         *("--model-version", str(spec.version)),
+        *("--workers", "1"),
         *("--threads", str(spec.threads)),
         *("--max-batch", str(spec.max_batch)),
         *("--max-body-bytes", str(spec.max_body_bytes)),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from serving.bundle.contract import BundleError, BundleFile, Contract
-from serving.bundle.golden import check_golden, check_listed, write_golden
+from serving.bundle.golden import check_golden, check_listed, read_golden, write_golden
 from tests.bundles import make_images
 
 ENTRY = '{"file": "000.npy", "kind": "raw", "probabilities": [%s]}'
@@ -127,3 +127,14 @@ def test_the_contract_must_list_what_is_checked(tmp_path, left_out, is_listed):
 
 def make_contract(files):
     return Contract(("a", "b"), 1, 28, 8, "tiny", "a" * 64, "b" * 64, 1.0, 0.0005, files)
+
+
+def test_a_set_that_was_read_is_checked_again_and_again(folder):
+    golden = read_golden(folder)
+    found = answer_all(golden.images)
+    golden.check(found, tolerance=0)
+    found[3, 0] += 0.25
+    for _ in range(2):
+        with pytest.raises(BundleError, match=r"1 of 8 golden answers are wrong; the worst is golden/003.jpg"):
+            golden.check(found, tolerance=0.0005)
+    golden.check(answer_all(golden.images), tolerance=0)

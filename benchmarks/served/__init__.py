@@ -1,0 +1,1 @@
+"""What the benchmarks of the server share: subjects, contenders, load, limits, goals."""
