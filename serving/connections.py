@@ -23,7 +23,7 @@ MOST_HEAD_BYTES = 65_536
 MOST_HEADERS = 100
 MOST_PIPELINED = 16  # requests of one connection that wait for the one before
 
-_MOST_CONNECTIONS = 10_000  # of a worker; an idle one takes some 10 KB
+_MOST_CONNECTIONS = 10_000  # of a worker; an idle one takes 6 KB
 OTHER_FILES = 200  # that a worker may have open beside its connections
 _PARTING_S = 1.0  # while draining: how long a client that was just answered may still send a request
 
