@@ -133,7 +133,8 @@ def test_lines_are_written_together_in_what_a_pipe_takes_whole(log, stream):
     assert stream.writes[-1].count("\n") == 1
 
 
-def test_a_record_that_cannot_be_told_is_told_of_as_logging_does(log, stream, capsys):
+def test_a_record_that_cannot_be_told_is_told_of_as_logging_does(log, stream, capsys, monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", True)  # the command line switches it off, in tests too
     log.info("%d", "text")
     log.info("next")
     flush(log)
