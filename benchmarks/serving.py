@@ -21,7 +21,7 @@ wrk is a Debian package (apt-get install wrk); without it the benchmark's own ge
 said. A contender that is not installed is left out, and that is said. They live in an environment of their own:
 
     uv venv --python 3.11 build/peers
-    export UV_FIND_LINKS=/opt/wheels  # where torch's CPU wheel is, if not in the registry
+    export UV_FIND_LINKS=FOLDER  # where torch's CPU wheel is, if not in the registry
     uv pip install --python build/peers --compile-bytecode -r benchmarks/served/peers/requirements.txt
 """
 

@@ -116,7 +116,7 @@ def check_golden(folder: Path, answer: Callable[[list[Pixels]], npt.NDArray[np.f
         BundleError: no golden answers, an unreadable input, or an answer that differs too much or is not finite.
     """
     golden = read_golden(folder)
-    golden.check(np.asarray(answer(list(golden.images)), dtype=np.float32), tolerance)
+    golden.check(answer(list(golden.images)), tolerance)
 
 
 def _read_index(folder: Path) -> list[GoldenAnswer]:
