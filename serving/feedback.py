@@ -14,9 +14,9 @@ from typing import Any
 from serving.bundle.decode import ImageError, decode_image
 from serving.errors import BadInputError
 from serving.json_body import parse_json
+from serving.request_ids import REQUEST_ID
 
 MAX_LABEL = 256  # characters
-REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # what the header x-request-id may be
 
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half a character, which JSON can spell and UTF-8 cannot
 _KEYS = ("request_id", "label", "index", "image")

@@ -12,16 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.line_limit import LineLimit
 from serving.notes import Notes, open_notes
+from serving.request_ids import HEADER, REQUEST_ID
 from serving.service import Service
 from serving.trace import TRACEPARENT_HEADER, read_traceparent
 
 logger = logging.getLogger(__name__)
 
-REQUEST_ID_HEADER = "x-request-id"
-
-_ID = REQUEST_ID_HEADER.encode()
+_ID = HEADER.encode()
 _TRACEPARENT = TRACEPARENT_HEADER.encode()
-_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_SANE_ID = re.compile(REQUEST_ID.pattern.encode())
 _QUIET_ROUTES = (  # asked every second, by machines
     "/metrics",
     "/v2/health/live",

@@ -3,9 +3,10 @@
 from typing import Any
 
 from serving.bundle.contract import Contract
-from serving.feedback import MAX_LABEL, REQUEST_ID
+from serving.feedback import MAX_LABEL
 from serving.numbers import MAX_NUMBER
 from serving.output_tensors import OUTPUTS
+from serving.request_ids import REQUEST_ID
 from serving.settings import ServerSettings
 from serving.state import State
 from serving.tensors import EXTENSIONS, INPUT
